@@ -1,0 +1,155 @@
+// Package store is the promise every storage medium keeps to the rest of
+// bundleup: bytes on their way in are private until they are sealed, a sealed
+// object is durable, whole and never changes, and no key is ever overwritten.
+//
+// The package holds the interfaces, the key type and an in-memory medium.
+// The media live in sub-packages (disk, s3); storetest proves the promises on
+// any of them. Nothing here knows what a bundle, an account or a protocol is.
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+// Sentinel errors. Every other error is an I/O failure of the medium.
+// A missing key is reported as an error that wraps [io/fs.ErrNotExist].
+var (
+	// ErrExist says that the key to seal under is taken. The writer stays
+	// usable: the caller may seal under another key, or discard.
+	ErrExist = errors.New("key exists")
+	// ErrFull says that the medium is out of space, inodes or quota.
+	ErrFull = errors.New("storage is full")
+	// ErrState says that a suspended upload's saved state is missing, torn
+	// or from another version. The bytes may still be read and checked anew.
+	ErrState = errors.New("saved state is unusable")
+)
+
+// Store keeps sealed objects. All methods are safe for concurrent use.
+type Store interface {
+	// Create begins a new upload. id is unique for ever and becomes part of
+	// the medium's private names; name is the key the uploader used, kept so
+	// that a later process can tell what a suspended upload is. Nothing is
+	// visible through Open or List until the Writer is sealed.
+	Create(ctx context.Context, id ID, name Key) (Writer, error)
+
+	// Open opens a sealed object for random reads.
+	Open(ctx context.Context, key Key) (Object, error)
+
+	// List yields the immediate children of dir, sealed objects and
+	// directories, sorted by name. A missing dir yields one error that wraps
+	// fs.ErrNotExist. The empty key is the root. The walk stops at the first
+	// error.
+	List(ctx context.Context, dir Key) iter.Seq2[Info, error]
+
+	// Mkdir makes a directory and its parents durable; one that exists is
+	// fine, an object in its place is ErrExist.
+	Mkdir(ctx context.Context, dir Key) error
+}
+
+// Writer is one upload on its way in. It is used by one goroutine at a time.
+type Writer interface {
+	// Write appends. The bytes need not be durable when it returns, but the
+	// medium pushes them out as they come, so that Save and Seal have only a
+	// bounded rest left to sync.
+	io.Writer
+
+	// Save makes every byte written so far durable, and then, never before,
+	// state with the offset it belongs to. After a crash the upload resumes
+	// at the last saved offset; the medium may hold bytes beyond it.
+	Save(ctx context.Context, state []byte) error
+
+	// Seal publishes the bytes as the object key with meta beside it: when
+	// it returns nil both are durable and visible, and the upload is gone.
+	// If key is taken the error wraps ErrExist and nothing has changed. Any
+	// other error leaves the upload resumable or sealed, never half visible;
+	// Reopening the store decides which.
+	Seal(ctx context.Context, key Key, meta Meta) error
+
+	// Discard forgets the upload and its bytes.
+	Discard(ctx context.Context) error
+
+	// Close releases the writer without deciding the upload's end: what was
+	// saved stays suspended. It is a no-op after Seal or Discard.
+	Close() error
+}
+
+// Resumer is the optional capability of going on with an upload in another
+// process or after a crash.
+type Resumer interface {
+	// Suspended yields the uploads that were saved and neither sealed nor
+	// discarded, in no particular order.
+	Suspended(ctx context.Context) iter.Seq2[Suspended, error]
+
+	// Resume opens a suspended upload for writing at the saved offset. Bytes
+	// beyond the saved state are cut off. An unusable state is ErrState; the
+	// caller may then Recover or discard.
+	Resume(ctx context.Context, id ID) (w Writer, state []byte, off int64, err error)
+
+	// Recover opens a suspended upload whose state is unusable: r reads all
+	// bytes that are on the medium, w continues behind them.
+	Recover(ctx context.Context, id ID) (w Writer, r io.ReadCloser, size int64, err error)
+}
+
+// Recorder keeps small documents beside keys: receipts of what was refused,
+// and other records that are not part of a sealed object. Documents are
+// replaced as a whole, durably. All methods are safe for concurrent use.
+type Recorder interface {
+	PutRecord(ctx context.Context, key Key, name string, doc []byte) error
+	Record(ctx context.Context, key Key, name string) ([]byte, error)
+	RemoveRecord(ctx context.Context, key Key, name string) error
+	// Records yields the immediate children of dir that hold records or are
+	// directories of such, sorted by name.
+	Records(ctx context.Context, dir Key) iter.Seq2[RecordInfo, error]
+}
+
+// Toucher is the optional capability of setting a sealed object's
+// modification time, the one attribute that clients may send late.
+type Toucher interface {
+	Touch(ctx context.Context, key Key, mtime time.Time) error
+}
+
+// Object is a sealed object, open for reading. ReadAt is safe for concurrent
+// use.
+type Object interface {
+	io.ReaderAt
+	io.Closer
+	Info() Info
+}
+
+// Meta is what is kept beside a sealed object: small documents by name, made
+// visible in the same step as the object. Names are single path components.
+type Meta struct {
+	// ModTime is the object's modification time; zero means the time of Seal.
+	ModTime time.Time
+	// Docs are the documents, readable afterwards through Recorder.Record.
+	Docs map[string][]byte
+}
+
+// Info describes an object or a directory.
+type Info struct {
+	Key     Key
+	Size    int64 // bytes; 0 for a directory
+	ModTime time.Time
+	Dir     bool
+}
+
+// RecordInfo describes a key that has records.
+type RecordInfo struct {
+	Key Key
+	// Dir says that further keys lie below; a key may be both.
+	Dir bool
+	// Docs are the names of the documents kept at the key, with their times.
+	Docs map[string]time.Time
+}
+
+// Suspended describes an upload that can be resumed.
+type Suspended struct {
+	ID    ID
+	Name  Key
+	Size  int64 // bytes durable with the saved state
+	Saved time.Time
+}
