@@ -1,0 +1,32 @@
+package vfs
+
+import (
+	"io/fs"
+	"time"
+)
+
+// Info is the fs.FileInfo of everything a View shows.
+type Info struct {
+	name string
+	size int64
+	mode fs.FileMode
+	time time.Time
+}
+
+// Name is the last component.
+func (i *Info) Name() string { return i.name }
+
+// Size is in bytes.
+func (i *Info) Size() int64 { return i.size }
+
+// Mode has the type and what the account may do with it.
+func (i *Info) Mode() fs.FileMode { return i.mode }
+
+// ModTime is the client's, where it sent one, else the time of acceptance.
+func (i *Info) ModTime() time.Time { return i.time }
+
+// IsDir reports a directory.
+func (i *Info) IsDir() bool { return i.mode.IsDir() }
+
+// Sys is nil.
+func (i *Info) Sys() any { return nil }

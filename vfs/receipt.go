@@ -1,0 +1,62 @@
+package vfs
+
+import (
+	"time"
+
+	"bundleup/vfs/bundle"
+)
+
+// Verdict is how an upload ended.
+type Verdict string
+
+// The verdicts.
+const (
+	Accepted Verdict = "accepted"
+	Rejected Verdict = "refused"
+)
+
+// Receipt is the durable record of one upload's end. The customer reads it as
+// JSON under /receipts/.
+type Receipt struct {
+	ID       string  `json:"id"`
+	Verdict  Verdict `json:"verdict"`
+	Name     string  `json:"name"`      // as the client named it, without the leading slash
+	StoredAs string  `json:"stored_as"` // where it is; "name~2.tgz" when the name had other bytes
+	Tenant   string  `json:"tenant"`
+	Account  string  `json:"account"`
+
+	Size     int64  `json:"size"`   // compressed bytes
+	SHA256   string `json:"sha256"` // of the compressed bytes, hex; empty when refused
+	Entries  int64  `json:"entries"`
+	Unpacked int64  `json:"unpacked"` // bytes of the tar stream
+	Members  int64  `json:"members"`  // gzip members
+
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	Client   string    `json:"client,omitempty"`
+	Protocol string    `json:"protocol,omitempty"`
+	Resumes  int       `json:"resumes"`
+
+	// CompletedWithoutClose says that the client vanished after the last byte.
+	CompletedWithoutClose bool `json:"completed_without_close,omitempty"`
+
+	Rejection *RejectionInfo `json:"rejection,omitempty"`
+
+	// Repeated says that the same bytes had been accepted before and this is
+	// the first receipt. It is not stored.
+	Repeated bool `json:"-"`
+}
+
+// RejectionInfo is a bundle.Rejection as a receipt tells it.
+type RejectionInfo struct {
+	Rule    bundle.Rule `json:"rule"`
+	Entry   string      `json:"entry,omitempty"`
+	Offset  int64       `json:"offset"`
+	Reason  string      `json:"reason"`
+	Mend    string      `json:"mend,omitempty"`
+	Message string      `json:"message"`
+}
+
+// Notice is the line that a person who watches the upload should read beside
+// plain success; empty when there is nothing to say.
+func (r *Receipt) Notice() string { return "" }
