@@ -46,6 +46,36 @@ func (k Key) Check() error {
 	return nil
 }
 
+// CheckObject reports why k cannot name a sealed object or a directory, or nil.
+// Beyond Check, k is not the root and no component begins with a dot: such
+// names are the operator's and List does not show them.
+func (k Key) CheckObject() error {
+	if err := k.Check(); err != nil {
+		return err
+	}
+	if k == "" || k[0] == '.' || strings.Contains(string(k), "/.") {
+		return fmt.Errorf("key %q: the root or a hidden name", string(k))
+	}
+	return nil
+}
+
+// maxDoc bounds the length of a document's name in bytes: it leaves a medium
+// room for a prefix or a suffix of its own.
+const maxDoc = 200
+
+// CheckDoc reports why name cannot name a document of Meta.Docs or a Recorder,
+// or nil: it is one component of a key, does not begin with a dot and has at
+// most 200 bytes.
+func CheckDoc(name string) error {
+	if len(name) > maxDoc || strings.Contains(name, "/") {
+		return fmt.Errorf("document %q: too long or not a plain name", name)
+	}
+	if err := Key(name).CheckObject(); err != nil {
+		return fmt.Errorf("document %q: %w", name, err)
+	}
+	return nil
+}
+
 // Join appends a relative path to k without cleaning it.
 func (k Key) Join(elem ...string) Key {
 	s := string(k)

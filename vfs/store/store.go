@@ -26,6 +26,8 @@ var (
 	// ErrState says that a suspended upload's saved state is missing, torn
 	// or from another version. The bytes may still be read and checked anew.
 	ErrState = errors.New("saved state is unusable")
+	// ErrBusy says that the upload to resume is open in another Writer.
+	ErrBusy = errors.New("upload is open elsewhere")
 )
 
 // Store keeps sealed objects. All methods are safe for concurrent use.
@@ -51,10 +53,12 @@ type Store interface {
 }
 
 // Writer is one upload on its way in. It is used by one goroutine at a time.
+// After Seal, Discard and Close every method but Close fails with fs.ErrClosed.
 type Writer interface {
 	// Write appends. The bytes need not be durable when it returns, but the
 	// medium pushes them out as they come, so that Save and Seal have only a
-	// bounded rest left to sync.
+	// bounded rest left to sync. A failure is sticky: what was saved before
+	// can be resumed, but this Writer saves and seals no more.
 	io.Writer
 
 	// Save makes every byte written so far durable, and then, never before,
@@ -73,7 +77,8 @@ type Writer interface {
 	Discard(ctx context.Context) error
 
 	// Close releases the writer without deciding the upload's end: what was
-	// saved stays suspended. It is a no-op after Seal or Discard.
+	// saved stays suspended, an upload that never was saved is forgotten. It
+	// is a no-op after Seal or Discard.
 	Close() error
 }
 
@@ -81,12 +86,14 @@ type Writer interface {
 // process or after a crash.
 type Resumer interface {
 	// Suspended yields the uploads that were saved and neither sealed nor
-	// discarded, in no particular order.
+	// discarded, in no particular order. Those that a Writer of this process
+	// has open are left out.
 	Suspended(ctx context.Context) iter.Seq2[Suspended, error]
 
 	// Resume opens a suspended upload for writing at the saved offset. Bytes
 	// beyond the saved state are cut off. An unusable state is ErrState; the
-	// caller may then Recover or discard.
+	// caller may then Recover, and go on or discard. An upload that is not
+	// there is fs.ErrNotExist, one that a Writer has open is ErrBusy.
 	Resume(ctx context.Context, id ID) (w Writer, state []byte, off int64, err error)
 
 	// Recover opens a suspended upload whose state is unusable: r reads all
@@ -102,7 +109,8 @@ type Recorder interface {
 	Record(ctx context.Context, key Key, name string) ([]byte, error)
 	RemoveRecord(ctx context.Context, key Key, name string) error
 	// Records yields the immediate children of dir that hold records or are
-	// directories of such, sorted by name.
+	// directories of such, sorted by name. Where there are none it yields
+	// nothing, whether dir exists or not.
 	Records(ctx context.Context, dir Key) iter.Seq2[RecordInfo, error]
 }
 
