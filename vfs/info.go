@@ -5,6 +5,16 @@ import (
 	"time"
 )
 
+// What each kind of file shows as its mode. Nothing enforces these bits; they
+// tell a client's user what he may do.
+const (
+	modeDir      = fs.ModeDir | 0o755 // a customer's directory
+	modeReadDir  = fs.ModeDir | 0o555 // one that the account cannot write to
+	modeBundle   = 0o444
+	modeUpload   = 0o644
+	modeReadOnly = 0o444
+)
+
 // Info is the fs.FileInfo of everything a View shows.
 type Info struct {
 	name string

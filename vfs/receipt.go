@@ -1,6 +1,8 @@
 package vfs
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
 	"bundleup/vfs/bundle"
@@ -20,13 +22,13 @@ const (
 type Receipt struct {
 	ID       string  `json:"id"`
 	Verdict  Verdict `json:"verdict"`
-	Name     string  `json:"name"`      // as the client named it, without the leading slash
-	StoredAs string  `json:"stored_as"` // where it is; "name~2.tgz" when the name had other bytes
+	Name     string  `json:"name"`                // as the client named it, without the leading slash
+	StoredAs string  `json:"stored_as,omitempty"` // where it is; "name~2.tgz" when the name had other bytes
 	Tenant   string  `json:"tenant"`
 	Account  string  `json:"account"`
 
-	Size     int64  `json:"size"`   // compressed bytes
-	SHA256   string `json:"sha256"` // of the compressed bytes, hex; empty when refused
+	Size     int64  `json:"size"`             // compressed bytes
+	SHA256   string `json:"sha256,omitempty"` // of the compressed bytes, hex; empty when refused
 	Entries  int64  `json:"entries"`
 	Unpacked int64  `json:"unpacked"` // bytes of the tar stream
 	Members  int64  `json:"members"`  // gzip members
@@ -59,4 +61,34 @@ type RejectionInfo struct {
 
 // Notice is the line that a person who watches the upload should read beside
 // plain success; empty when there is nothing to say.
-func (r *Receipt) Notice() string { return "" }
+func (r *Receipt) Notice() string {
+	switch {
+	case r.Repeated:
+		return fmt.Sprintf("%s had been accepted before with the same content: nothing to do", r.StoredAs)
+	case r.StoredAs != "" && r.StoredAs != r.Name:
+		return fmt.Sprintf("%s had been accepted before with other content: this one is kept beside it as %s", r.Name, r.StoredAs)
+	}
+	return ""
+}
+
+// refuse writes a verdict into the receipt of an upload that had size bytes.
+func (r *Receipt) refuse(why *bundle.Rejection, message string, size int64) {
+	r.Verdict, r.Size = Rejected, size
+	r.Rejection = &RejectionInfo{
+		Rule: why.Rule, Entry: why.Entry, Offset: why.Offset,
+		Reason: why.Reason, Mend: why.Mend, Message: message,
+	}
+}
+
+// commas writes n with a comma after every three digits.
+func commas(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	start := 0
+	if n < 0 {
+		start = 1
+	}
+	for i := len(s) - 3; i > start; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -2,42 +2,297 @@ package vfs
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"path"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"bundleup/auth"
+	"bundleup/vfs/bundle"
+	"bundleup/vfs/store"
 )
 
 // Upload is one bundle on its way in. Its methods are safe for concurrent use,
 // and after a newer open of the name took over every method fails with the
 // reason. It ends with exactly one of Commit, Suspend and Discard.
-type Upload struct{}
+type Upload struct {
+	view    *customer
+	area    *area
+	account *auth.Account
+	name    string // within the area
+	flags   Flags
+	since   time.Time
+
+	received atomic.Int64 // where the next write lands
+	mtime    atomic.Pointer[time.Time]
+
+	mu      sync.Mutex // guards all below; see area for the lock order
+	kept    *kept      // what an earlier try left, until Begin decides about it
+	began   bool
+	id      store.ID
+	writer  store.Writer
+	check   *bundle.Check
+	sum     hash.Hash
+	draft   draft
+	saved   int64 // bytes covered by the last saved state
+	receipt *Receipt
+	err     error // sticky: how it ended, where not by a receipt
+}
 
 // Begin says at which offset the first write lands: 0 starts anew and replaces
 // what was kept, Kept continues behind it; anything else is refused with the
-// kept size in the text. Without Begin the first write lands at 0.
-func (u *Upload) Begin(off int64) error { return nil }
+// kept size in the text. Without Begin the first write lands at 0. Only the
+// first call counts.
+func (u *Upload) Begin(off int64) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.begin(off)
+}
 
 // Kept is how many bytes of an earlier try are kept and can be continued.
-func (u *Upload) Kept() int64 { return 0 }
+func (u *Upload) Kept() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.kept == nil {
+		return 0
+	}
+	return u.kept.size
+}
 
 // Offset is where the next write lands: the bytes received so far.
-func (u *Upload) Offset() int64 { return 0 }
-
-// Write checks and stores the next bytes, in order. A rejection is sticky: this
-// and every later call fail with the same error.
-func (u *Upload) Write(p []byte) (int, error) { return 0, nil }
+func (u *Upload) Offset() int64 { return u.received.Load() }
 
 // Touch keeps the modification time for the published bundle.
-func (u *Upload) Touch(mtime time.Time) {}
+func (u *Upload) Touch(mtime time.Time) { u.mtime.Store(&mtime) }
 
 // Info describes the upload as Stat does: its name, the bytes received, now.
-func (u *Upload) Info() *Info { return nil }
+func (u *Upload) Info() *Info {
+	i := &Info{name: path.Base(u.name), size: u.received.Load(), mode: modeUpload, time: u.since}
+	if t := u.mtime.Load(); t != nil {
+		i.time = *t
+	}
+	return i
+}
+
+// Write stores and checks the next bytes, in order. A rejection is sticky: this
+// and every later call fail with the same error.
+func (u *Upload) Write(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.begin(0); err != nil {
+		return 0, err
+	}
+	// The store goes first: when it takes less than p, the check has seen
+	// what was stored and nothing else, and the upload can be resumed there.
+	n, err := u.writer.Write(p)
+	u.sum.Write(p[:n])
+	if _, rejected := u.check.Write(p[:n]); rejected != nil {
+		return 0, u.reject("write", rejected)
+	}
+	received := u.received.Add(int64(n))
+	if err == nil && received-u.saved >= u.area.tree.cfg.Checkpoint {
+		err = u.save(context.Background())
+	}
+	if err != nil {
+		return n, u.broken("write", err)
+	}
+	return n, nil
+}
 
 // Commit ends the upload at the client's close: it is sound and durable with a
-// receipt, or the error says what it is.
-func (u *Upload) Commit(ctx context.Context) (*Receipt, error) { return nil, nil }
+// receipt, or the error says what it is. Again, it gives the same answer.
+func (u *Upload) Commit(ctx context.Context) (*Receipt, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.receipt != nil || u.err != nil {
+		return u.receipt, u.err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if !u.began {
+		if r := u.untouched(ctx); r != nil {
+			u.end(r, nil, nil)
+			return r, nil
+		}
+		if err := u.beginAtClose(); err != nil {
+			u.end(nil, err, u.kept)
+			return nil, err
+		}
+	}
+	return u.complete(ctx)
+}
 
-// Suspend ends it at a lost connection: what was received is kept for resume.
-// A stream that is whole and sound is sealed all the same.
-func (u *Upload) Suspend(ctx context.Context) error { return nil }
+// Suspend ends it at a lost connection: what was received is kept for resume. A
+// stream that is whole and sound is sealed all the same.
+func (u *Upload) Suspend(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.receipt != nil || u.err != nil {
+		return nil
+	}
+	return u.leave(context.WithoutCancel(ctx), errSuspended)
+}
 
 // Discard forgets the bytes, as after a client's own abort.
-func (u *Upload) Discard(ctx context.Context) error { return nil }
+func (u *Upload) Discard(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.receipt != nil || u.err != nil {
+		return nil
+	}
+	return u.discard(context.WithoutCancel(ctx), errDiscarded)
+}
+
+var (
+	errSuspended = errors.New("the upload was suspended")
+	errDiscarded = errors.New("the upload was removed")
+)
+
+// begin decides at the first offset whether the upload starts anew or goes on.
+func (u *Upload) begin(off int64) error {
+	if u.err != nil {
+		return u.err
+	}
+	if u.receipt != nil {
+		return u.error(Refused, "write", "the upload is closed: open it anew", nil)
+	}
+	if u.began {
+		return nil
+	}
+	size := int64(0)
+	if u.kept != nil {
+		size = u.kept.size
+	}
+	switch {
+	case off == 0 && u.flags.Append && size > 0:
+		return u.misplaced(off, size)
+	case off == 0:
+		return u.start()
+	case off == size && !u.flags.Trunc:
+		return u.resume()
+	}
+	return u.misplaced(off, size)
+}
+
+// misplaced refuses a first write that neither starts anew nor continues.
+func (u *Upload) misplaced(off, size int64) error {
+	text := fmt.Sprintf("a write at byte %s cannot start %s: nothing of it is kept: send it from the start", commas(off), u.name)
+	if size > 0 {
+		text = fmt.Sprintf("a write at byte %s does not continue %s: %s bytes are kept: continue there or send it from the start", commas(off), u.name, commas(size))
+	}
+	return u.error(Refused, "write", text, nil)
+}
+
+// start begins at byte 0 and forgets what was kept.
+func (u *Upload) start() error {
+	ctx := context.Background()
+	if u.kept != nil {
+		if err := u.area.forget(ctx, u.kept.id); err != nil {
+			return u.failed("write", err, 0)
+		}
+		u.kept = nil
+	}
+	t := u.area.tree
+	u.id = store.NewID(u.since)
+	w, err := t.cfg.Store.Create(ctx, u.id, u.area.key(u.name))
+	if err != nil {
+		return u.failed("open", err, 0)
+	}
+	u.writer, u.check, u.sum, u.began = w, bundle.NewCheck(t.cfg.Check), sha256.New(), true
+	u.received.Store(0)
+	u.draft.Receipt = Receipt{
+		ID: string(u.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
+		Started: u.since.UTC(), Client: u.view.peer.Client, Protocol: u.view.peer.Protocol,
+	}
+	return nil
+}
+
+// resume continues behind what was kept.
+func (u *Upload) resume() error {
+	ctx := context.Background()
+	t := u.area.tree
+	w, state, off, err := t.cfg.Store.Resume(ctx, u.kept.id)
+	if err == nil {
+		u.check = bundle.NewCheck(t.cfg.Check)
+		var d *draft
+		if d, u.sum, err = decodeState(state, u.check); err == nil {
+			u.draft = *d
+		} else {
+			w.Close()
+			err = fmt.Errorf("%w: %w", store.ErrState, err)
+		}
+	}
+	if errors.Is(err, store.ErrState) {
+		w, off, err = u.recheck(ctx)
+	}
+	if err != nil {
+		return u.failed("open", err, u.kept.size)
+	}
+	u.writer, u.id, u.began, u.saved = w, u.kept.id, true, off
+	u.received.Store(off)
+	u.draft.Receipt.Resumes++
+	if u.mtime.Load() == nil && !u.draft.ModTime.IsZero() {
+		u.mtime.Store(&u.draft.ModTime)
+	}
+	if size := u.kept.size; off != size {
+		u.kept.size = off
+		return u.broken("write", fmt.Errorf("resume upload %s: %d bytes are kept, not %d", u.id, off, size))
+	}
+	t.cfg.Events.resumed(u.view.peer, u.upload(), off)
+	return nil
+}
+
+// recheck goes through the kept bytes again, where their saved state is of no
+// use.
+func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
+	t := u.area.tree
+	w, r, size, err := t.cfg.Store.Recover(ctx, u.kept.id)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer r.Close()
+	u.check, u.sum = bundle.NewCheck(t.cfg.Check), sha256.New()
+	u.draft.Receipt = Receipt{
+		ID: string(u.kept.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
+		Started: u.kept.saved.UTC(), Client: u.view.peer.Client, Protocol: u.view.peer.Protocol,
+	}
+	n, err := io.Copy(io.MultiWriter(u.check, u.sum), r)
+	if err == nil && n != size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		w.Close()
+		return nil, 0, fmt.Errorf("check kept bytes of upload %s: %w", u.kept.id, err)
+	}
+	return w, size, nil
+}
+
+// save makes what was received durable, with the state to go on from there.
+func (u *Upload) save(ctx context.Context) error {
+	if t := u.mtime.Load(); t != nil {
+		u.draft.ModTime = *t
+	}
+	state, err := encodeState(&u.draft, u.sum, u.check)
+	if err != nil {
+		return err
+	}
+	if err := u.writer.Save(ctx, state); err != nil {
+		return err
+	}
+	u.saved = u.received.Load()
+	return nil
+}
+
+// upload names this upload for events.
+func (u *Upload) upload() UploadID {
+	return UploadID{ID: string(u.id), Tenant: string(u.area.tenant), Account: u.account.Name, Name: u.name}
+}
+
+// error makes the error of an operation on this upload.
+func (u *Upload) error(k Kind, op, text string, cause error) *Error {
+	return &Error{Kind: k, Op: op, Name: u.name, Text: text, Err: cause}
+}

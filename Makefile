@@ -1,0 +1,51 @@
+# What a developer types. CI calls "make test" through .ci/run.
+GO ?= go
+TOOLS := $(CURDIR)/bin
+export PATH := $(TOOLS):$(PATH)
+
+STATICCHECK_VERSION := v0.8.2
+GOVULNCHECK_VERSION := v1.9.0
+FUZZTIME ?= 10s
+
+.PHONY: run build test vet lint vuln unit fuzz bench profile clean tools
+
+## run: a demo daemon in a throwaway directory; prints what to type
+run: build
+	$(TOOLS)/bundleup serve --demo
+
+## build: bin/bundleup
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(TOOLS)/bundleup ./cmd/bundleup
+
+## test: everything CI runs
+test: vet lint vuln fuzz unit
+
+vet:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt wants:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+
+lint: $(TOOLS)/staticcheck
+	$(TOOLS)/staticcheck ./...
+
+vuln: $(TOOLS)/govulncheck
+	@./.ci/govulncheck $(TOOLS)/govulncheck
+
+unit:
+	$(GO) test -race -timeout 30m ./...
+
+## fuzz: every fuzz target for FUZZTIME each
+fuzz:
+	@./.ci/fuzz $(FUZZTIME)
+
+## bench: Go benchmarks, ready for benchstat
+bench:
+	$(GO) test -run '^$$' -bench . -count 6 ./...
+
+$(TOOLS)/staticcheck:
+	GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+
+$(TOOLS)/govulncheck:
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+clean:
+	rm -rf $(TOOLS)

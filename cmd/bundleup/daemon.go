@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"bundleup/auth"
+	"bundleup/configs"
+	"bundleup/sshd"
+	"bundleup/vfs"
+	"bundleup/vfs/bundle"
+	"bundleup/vfs/store/disk"
+)
+
+const (
+	// accountsPoll is how often the accounts file is looked at for changes.
+	accountsPoll = 2 * time.Second
+	// janitorEvery is how often expired uploads and receipts are removed.
+	janitorEvery = 15 * time.Minute
+)
+
+// daemon is the running whole: the one place where the parts are put together.
+type daemon struct {
+	cfg       configs.Config
+	log       *slog.Logger
+	store     *disk.Store
+	registry  *auth.Registry
+	tree      *vfs.Tree
+	server    *sshd.Server
+	keys      []ssh.Signer
+	listeners []net.Listener
+}
+
+// newDaemon builds everything and takes the listening sockets; run serves them.
+func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (d *daemon, err error) {
+	d = &daemon{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		d.openAccounts, d.openStore, d.openTree, d.openServer, d.listen,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *daemon) openAccounts(context.Context) error {
+	dir, err := loadDirectory(d.cfg.Accounts)
+	if err != nil {
+		return err
+	}
+	d.registry, err = auth.NewRegistry(dir, d.cfg.Limits.PasswordHashes)
+	return err
+}
+
+func (d *daemon) openStore(ctx context.Context) error {
+	s, err := disk.Open(d.cfg.Storage.Disk.Root, disk.Options{})
+	if err != nil {
+		return err
+	}
+	d.store = s
+	return nil
+}
+
+func (d *daemon) openTree(ctx context.Context) (err error) {
+	d.tree, err = vfs.NewTree(ctx, vfs.Config{
+		Store:       d.store,
+		Check:       checkLimits(d.cfg.Check),
+		Tenants:     func() []auth.Tenant { return d.registry.Directory().Tenants() },
+		Keep:        time.Duration(d.cfg.Uploads.Keep),
+		KeepRefused: time.Duration(d.cfg.Uploads.RefusedKeep),
+		Checkpoint:  int64(d.cfg.Uploads.Checkpoint),
+		Events:      logEvents(d.log),
+	})
+	return err
+}
+
+func checkLimits(c configs.Check) bundle.Limits {
+	return bundle.Limits{
+		MaxSize: int64(c.MaxSize), MaxUnpacked: int64(c.MaxUnpacked), MaxRatio: c.MaxRatio,
+		MaxEntries: c.MaxEntries, MaxMembers: c.MaxMembers,
+	}
+}
+
+func (d *daemon) openServer(context.Context) (err error) {
+	if len(d.cfg.SSH.HostKeys) > 0 {
+		d.keys, err = sshd.LoadHostKeys(d.cfg.SSH.HostKeys)
+	} else {
+		d.keys, err = sshd.LoadOrMakeHostKeys(filepath.Join(d.cfg.DataDir, "keys"))
+	}
+	if err != nil {
+		return err
+	}
+	d.server, err = sshd.New(sshd.Config{
+		HostKeys: d.keys,
+		Auth:     d.registry,
+		View:     d.tree.View,
+		Limits:   sshLimits(d.cfg),
+		Log:      d.log,
+	})
+	return err
+}
+
+func (d *daemon) listen(context.Context) error {
+	for _, addr := range d.cfg.SSH.Listen {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("ssh.listen: %w", err)
+		}
+		d.listeners = append(d.listeners, l)
+	}
+	return nil
+}
+
+// run serves until ctx is done, then lets running uploads go on for the grace
+// and suspends the rest.
+func (d *daemon) run(ctx context.Context) error {
+	defer d.close()
+	for _, k := range d.keys {
+		d.log.Info("host key", "type", k.PublicKey().Type(), "fingerprint", ssh.FingerprintSHA256(k.PublicKey()))
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() { d.watchAccounts(background) })
+	wg.Go(func() { d.expire(background) })
+	broken := make(chan error, len(d.listeners))
+	for _, l := range d.listeners {
+		d.log.Info("listening", "address", l.Addr().String())
+		wg.Go(func() { broken <- d.server.Serve(background, l) })
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		d.log.Info("stopping", "grace", time.Duration(d.cfg.Uploads.ShutdownGrace).String())
+	case err = <-broken:
+	}
+	err = errors.Join(err, d.shutdown())
+	stop()
+	wg.Wait()
+	return err
+}
+
+func (d *daemon) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.cfg.Uploads.ShutdownGrace))
+	defer cancel()
+	err := d.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		d.log.Info("grace is over, uploads are suspended")
+		err = nil
+	}
+	return err
+}
+
+// close releases what newDaemon took.
+func (d *daemon) close() {
+	for _, l := range d.listeners {
+		l.Close()
+	}
+	if d.store != nil {
+		if err := d.store.Close(); err != nil {
+			d.log.Error("close store", "err", err)
+		}
+	}
+}
+
+// expire runs the janitor until ctx is done.
+func (d *daemon) expire(ctx context.Context) {
+	tick := time.NewTicker(janitorEvery)
+	defer tick.Stop()
+	for {
+		if err := d.tree.Expire(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("expire", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// watchAccounts loads the accounts file anew on SIGHUP and when it changes. A
+// broken file is told once, and the old accounts stay in force.
+func (d *daemon) watchAccounts(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	tick := time.NewTicker(accountsPoll)
+	defer tick.Stop()
+	seen, _ := configs.Fingerprint(d.cfg.Accounts)
+	for {
+		forced := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			forced = true
+		case <-tick.C:
+		}
+		now, err := configs.Fingerprint(d.cfg.Accounts)
+		if now == seen && !forced || err != nil && !forced {
+			continue
+		}
+		seen = now
+		d.reloadAccounts()
+	}
+}
+
+func (d *daemon) reloadAccounts() {
+	dir, err := loadDirectory(d.cfg.Accounts)
+	if err != nil {
+		d.log.Error("accounts not reloaded, the old ones stay in force", "err", err)
+		return
+	}
+	d.registry.Set(dir)
+	d.log.Info("accounts reloaded", "accounts", dir.Len(), "tenants", len(dir.Tenants()))
+}

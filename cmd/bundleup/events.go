@@ -1,0 +1,47 @@
+package main
+
+import (
+	"log/slog"
+
+	"bundleup/vfs"
+)
+
+// logEvents writes one line for each end of an upload and each download.
+func logEvents(log *slog.Logger) vfs.Events {
+	return vfs.Events{
+		Accepted: func(p vfs.Peer, r *vfs.Receipt) { log.Info("accepted", receiptAttrs(p, r)...) },
+		Refused: func(p vfs.Peer, r *vfs.Receipt) {
+			log.Info("refused", append(receiptAttrs(p, r), "rule", string(r.Rejection.Rule), "offset", r.Rejection.Offset,
+				"entry", r.Rejection.Entry, "reason", r.Rejection.Reason)...)
+		},
+		Suspended: func(p vfs.Peer, u vfs.UploadID, size int64, cause error) {
+			attrs := append(uploadAttrs(p, u), "kept", size)
+			if cause != nil {
+				attrs = append(attrs, "err", cause)
+			}
+			log.Info("suspended", attrs...)
+		},
+		Resumed: func(p vfs.Peer, u vfs.UploadID, size int64) {
+			log.Info("resumed", append(uploadAttrs(p, u), "kept", size)...)
+		},
+		Removed: func(p vfs.Peer, u vfs.UploadID) { log.Info("removed", uploadAttrs(p, u)...) },
+		Expired: func(u vfs.UploadID) {
+			log.Info("expired", "tenant", u.Tenant, "upload", u.ID, "name", u.Name)
+		},
+		Read: func(p vfs.Peer, account, name string, bytes int64) {
+			log.Info("read", "session", p.Session, "account", account, "name", name, "bytes", bytes)
+		},
+	}
+}
+
+func uploadAttrs(p vfs.Peer, u vfs.UploadID) []any {
+	return []any{"session", p.Session, "account", u.Account, "tenant", u.Tenant, "upload", u.ID, "name", u.Name}
+}
+
+func receiptAttrs(p vfs.Peer, r *vfs.Receipt) []any {
+	return []any{
+		"session", p.Session, "account", r.Account, "tenant", r.Tenant, "upload", r.ID, "name", r.Name,
+		"stored_as", r.StoredAs, "size", r.Size, "entries", r.Entries, "seconds", r.Finished.Sub(r.Started).Seconds(),
+		"resumes", r.Resumes, "repeated", r.Repeated, "client", r.Client, "protocol", r.Protocol,
+	}
+}
