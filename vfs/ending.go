@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path"
 
 	"bundleup/vfs/bundle"
 	"bundleup/vfs/store"
@@ -37,7 +36,6 @@ func (u *Upload) beginAtClose() error {
 
 // complete judges the whole stream and brings the upload to its end.
 func (u *Upload) complete(ctx context.Context) (*Receipt, error) {
-	temporary := !isBundleName(path.Base(u.name))
 	if !u.check.Sound() {
 		_, err := u.check.Finish()
 		var r *bundle.Rejection
@@ -54,7 +52,7 @@ func (u *Upload) complete(ctx context.Context) (*Receipt, error) {
 		return nil, u.reject("close", err)
 	}
 	u.draft.complete(manifest, u.sum.Sum(nil))
-	if temporary {
+	if !isBundleName(u.name) {
 		return u.finished()
 	}
 	return u.publish(ctx)

@@ -28,13 +28,15 @@ func clean(name string) string {
 	return strings.TrimPrefix(path.Clean("/"+name), "/")
 }
 
-// isBundleName reports whether the last component ends like a bundle.
+// isBundleName reports whether the last component can be a bundle's: it ends
+// like one and is not hidden, as some temporary names are.
 func isBundleName(name string) bool {
-	return len(name) > len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
+	base := path.Base(name)
+	return len(base) > len(suffix) && base[0] != '.' && strings.EqualFold(base[len(base)-len(suffix):], suffix)
 }
 
 // temporary lists the names that clients upload under before they rename, see
-// docs/CLIENTS.md. The first group, where there is one, is the name that the
+// docs/ARCHITECTURE.md. The first group, where there is one, is the name that the
 // bundle will get.
 var temporary = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)^(.+\.tgz)\.filepart$`),             // WinSCP
@@ -149,7 +151,7 @@ func checkComponents(dir string) error {
 		if err := checkCharacters(c, c); err != nil {
 			return err
 		}
-		if isBundleName(c) || isBundleName(strings.TrimSuffix(c, insideSuffix)) {
+		if isBundleName(strings.TrimSuffix(c, insideSuffix)) {
 			return fmt.Errorf("a directory's name may not end in .tgz or .tgz.d: choose another name")
 		}
 	}
