@@ -1,0 +1,155 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"strconv"
+	"time"
+
+	"bundleup/vfs/store"
+)
+
+func recordPath(key store.Key) string { return pathIn(recordsDir, key) }
+
+// PutRecord implements store.Recorder.
+func (s *Store) PutRecord(ctx context.Context, key store.Key, name string, doc []byte) error {
+	err := checkRecord(ctx, key, name)
+	if err == nil {
+		err = s.putRecord(recordPath(key), name, doc)
+	}
+	return wrapRecord("put", key, name, err)
+}
+
+func checkRecord(ctx context.Context, key store.Key, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return store.CheckRecord(key, name)
+}
+
+func wrapRecord(op string, key store.Key, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s record %s of %s: %w", op, name, key, mark(err))
+}
+
+func (s *Store) putRecord(dir, name string, doc []byte) error {
+	temp := tempDir + "/" + strconv.FormatUint(s.temps.Add(1), 10)
+	err := s.writeFile(temp, doc)
+	if err == nil {
+		err = s.moveRecord(temp, dir, name)
+	}
+	if err != nil {
+		s.files.Remove(temp)
+		return err
+	}
+	return s.files.SyncDir(dir)
+}
+
+// moveRecord moves a file into a record directory that it makes.
+func (s *Store) moveRecord(temp, dir, name string) error {
+	s.pruning.RLock()
+	defer s.pruning.RUnlock()
+	if err := s.makeDirs(dir); err != nil {
+		return err
+	}
+	if fi, err := s.files.Lstat(dir + "/" + name); err == nil && fi.IsDir() {
+		return fmt.Errorf("a directory: %w", store.ErrExist)
+	}
+	return s.files.Rename(temp, dir+"/"+name)
+}
+
+// Record implements store.Recorder.
+func (s *Store) Record(ctx context.Context, key store.Key, name string) ([]byte, error) {
+	err := checkRecord(ctx, key, name)
+	var doc []byte
+	if err == nil {
+		doc, err = s.readFile(recordPath(key) + "/" + name)
+	}
+	return doc, wrapRecord("read", key, name, err)
+}
+
+// RemoveRecord implements store.Recorder.
+func (s *Store) RemoveRecord(ctx context.Context, key store.Key, name string) error {
+	err := checkRecord(ctx, key, name)
+	if err == nil {
+		err = s.removeRecord(recordPath(key), name)
+	}
+	return wrapRecord("remove", key, name, err)
+}
+
+func (s *Store) removeRecord(dir, name string) error {
+	fi, err := s.files.Lstat(dir + "/" + name)
+	if isMissing(err) || err == nil && fi.IsDir() {
+		return fs.ErrNotExist
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.files.Remove(dir + "/" + name); err != nil {
+		return err
+	}
+	if err := s.files.SyncDir(dir); err != nil {
+		return err
+	}
+	s.prune(dir)
+	return nil
+}
+
+// prune removes a record directory that has become empty. That it fails on one
+// that has not, or that its removal is undone by a crash, is fine.
+func (s *Store) prune(dir string) {
+	s.pruning.Lock()
+	defer s.pruning.Unlock()
+	s.files.Remove(dir)
+}
+
+// Records implements store.Recorder.
+func (s *Store) Records(ctx context.Context, dir store.Key) iter.Seq2[store.RecordInfo, error] {
+	return func(yield func(store.RecordInfo, error) bool) {
+		names, err := s.names(ctx, recordsDir, dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		for _, name := range names {
+			var info store.RecordInfo
+			info, err = s.recordInfo(ctx, dir.Join(name))
+			if err != nil {
+				break
+			}
+			if (info.Dir || len(info.Docs) > 0) && !yield(info, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(store.RecordInfo{}, fmt.Errorf("list records of %s: %w", dir, err))
+		}
+	}
+}
+
+// recordInfo reads a record directory; a document, or one that is gone, gives
+// an empty description.
+func (s *Store) recordInfo(ctx context.Context, key store.Key) (store.RecordInfo, error) {
+	info := store.RecordInfo{Key: key, Docs: map[string]time.Time{}}
+	names, err := s.names(ctx, recordsDir, key)
+	if err != nil {
+		return info, removed(err)
+	}
+	for _, name := range names {
+		fi, err := s.files.Lstat(recordPath(key) + "/" + name)
+		switch {
+		case isMissing(err):
+		case err != nil:
+			return info, err
+		case fi.IsDir():
+			info.Dir = true
+		case fi.Mode().IsRegular():
+			info.Docs[name] = fi.ModTime()
+		}
+	}
+	return info, nil
+}

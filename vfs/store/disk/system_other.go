@@ -1,0 +1,17 @@
+//go:build !linux && !darwin && !freebsd
+
+package disk
+
+import (
+	"errors"
+	"os"
+)
+
+// lockFile makes Open fail: without a lock two daemons could share a root.
+func lockFile(*os.File) error { return errors.ErrUnsupported }
+
+func freeBytes(*os.File) (uint64, error) { return 0, errors.ErrUnsupported }
+
+func isFull(error) bool { return false }
+
+func isNotDir(error) bool { return false }

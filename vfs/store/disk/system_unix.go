@@ -1,0 +1,47 @@
+//go:build linux || darwin || freebsd
+
+package disk
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// lockFile takes a lock that goes away with the process, however it ends.
+func lockFile(f *os.File) error {
+	var err error
+	ctlErr := control(f, func(fd int) { err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) })
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return ErrLocked
+	}
+	return errors.Join(ctlErr, err)
+}
+
+// freeBytes is the space left for this user on the file system of f.
+func freeBytes(f *os.File) (uint64, error) {
+	var st syscall.Statfs_t
+	var err error
+	ctlErr := control(f, func(fd int) { err = syscall.Fstatfs(fd, &st) })
+	if err := errors.Join(ctlErr, err); err != nil {
+		return 0, err
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), nil
+}
+
+// isFull says that err means no space, no inodes (both ENOSPC) or no quota.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// isNotDir says that a component on the way is not a directory.
+func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
+
+// control runs f with the descriptor, which stays valid meanwhile.
+func control(f *os.File, run func(fd int)) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return c.Control(func(fd uintptr) { run(int(fd)) })
+}
