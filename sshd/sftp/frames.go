@@ -17,6 +17,10 @@ const (
 	maxReadBytes = 2 << 20
 )
 
+// errGaveUp is a packet that the server could not read: one that the filter
+// should have kept from it.
+var errGaveUp = errors.New("serve sftp: internal error: the server gave up on a packet")
+
 // frames stands between the channel and the RequestServer, as the server's
 // connection. Read hands it one request at a time, the next one when the reply
 // to the last was written; only READs go beside each other. So writes arrive
@@ -32,9 +36,10 @@ type frames struct {
 
 	// The reading side's.
 	in    *bufio.Reader
-	begun bool     // INIT was seen
-	rest  int      // bytes of the packet at hand that the server still lacks
-	ahead *request // a WRITE that waits for its turn with its last byte
+	begun bool    // INIT was seen
+	rest  int     // bytes of the packet at hand that the server still lacks
+	held  bool    // the packet is a WRITE that waits with its last byte
+	ahead request // that WRITE
 
 	// The writing side's.
 	left   int    // bytes of the server's reply still to come
@@ -83,7 +88,7 @@ func (f *frames) end(err error) error {
 // Close is called by the server where it gives up. The channel stays open: it
 // is the caller's.
 func (f *frames) Close() error {
-	f.stop(errors.New("serve sftp: the server gave up"))
+	f.stop(errGaveUp)
 	return nil
 }
 
@@ -104,13 +109,13 @@ func (f *frames) read(p []byte) (int, error) {
 		}
 	}
 	p = p[:min(len(p), f.rest)]
-	if f.ahead != nil && f.rest > 1 {
+	if f.held && f.rest > 1 {
 		p = p[:min(len(p), f.rest-1)]
-	} else if f.ahead != nil {
-		if err := f.admit(*f.ahead); err != nil {
+	} else if f.held {
+		if err := f.admit(f.ahead); err != nil {
 			return 0, err
 		}
-		f.ahead = nil
+		f.held = false
 	}
 	n, err := f.in.Read(p)
 	f.rest -= n
@@ -137,7 +142,7 @@ func (f *frames) next() error {
 			return err
 		}
 		if r.kind == typeWrite && refusal == nil && f.fits(r) == nil {
-			f.rest, f.ahead = 4+length, &r
+			f.rest, f.held, f.ahead = 4+length, true, r
 			return nil
 		}
 		reply, err := f.judge(r, refusal)

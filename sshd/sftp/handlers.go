@@ -59,19 +59,17 @@ func (s *session) caught(op string, err *error) {
 // fail makes the status of a failed request. What a person should read, beyond
 // what his client says of the code, goes to stderr as well, and first.
 func (s *session) fail(op, name string, err error) error {
-	told := explained(err)
-	kind, _ := vfs.Explain(err)
-	if _, ours := err.(*status); ours {
-		kind = vfs.Refused
-	}
-	switch kind {
-	case vfs.NotExist, vfs.Exists:
+	told, kind := explained(err)
+	level := slog.LevelInfo
+	switch {
+	case kind == vfs.NotExist, kind == vfs.Exists:
 		return told
-	case vfs.Internal:
-		s.log.Error("request failed", "op", op, "name", printable(name), "err", printable(err.Error()))
-	default:
-		s.log.Info("request refused", "op", op, "name", printable(name), "err", printable(err.Error()))
+	case kind == vfs.Internal:
+		level = slog.LevelError
+	case op == "write", op == "close":
+		level = slog.LevelDebug // how an upload ended is told by the view's events
 	}
+	s.log.Log(s.ctx, level, "request failed", "op", op, "name", printable(name), "err", printable(err.Error()))
 	s.notes.line(told.text)
 	return told
 }
@@ -183,7 +181,8 @@ func (s *session) Filelist(r *sftp.Request) (l sftp.ListerAt, err error) {
 	case "Stat", "Lstat":
 		i, err := s.stat(r.Filepath)
 		if err != nil {
-			return nil, explained(err)
+			told, _ := explained(err)
+			return nil, told
 		}
 		return single{i}, nil
 	}

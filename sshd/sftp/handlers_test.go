@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -298,6 +299,20 @@ func TestLostConnectionSuspends(t *testing.T) {
 	}
 	if got := view.upload("/x.tgz").ended(); got != "suspend" {
 		t.Errorf("upload ended with %q, want suspend", got)
+	}
+}
+
+func TestContextEnds(t *testing.T) {
+	client, server := loopback(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, server, io.Discard, newFakeView(), Options{}) }()
+	client.Write(newFrame(typeInit, 3).done())
+	skip(client)
+	want := errors.New("the daemon stops")
+	cancel(want)
+	if err := <-done; err != want {
+		t.Errorf("serve: got %v, want %v", err, want)
 	}
 }
 

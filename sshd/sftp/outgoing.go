@@ -39,7 +39,8 @@ func (o *outgoing) ReadAt(p []byte, off int64) (n int, err error) {
 		return n, err
 	}
 	o.told.Do(func() { o.s.log.Error("read failed", "name", printable(o.name), "err", printable(err.Error())) })
-	return n, explained(err)
+	told, _ := explained(err)
+	return n, told
 }
 
 // Close implements io.Closer.

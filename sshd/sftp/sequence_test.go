@@ -66,7 +66,8 @@ func told(err error, want string) bool {
 	if err == nil || want == "" {
 		return err == nil && want == ""
 	}
-	return strings.Contains(explained(err).text, want)
+	s, _ := explained(err)
+	return strings.Contains(s.text, want)
 }
 
 // TestSequenceShuffled is ssh2's fastPut: 64 blocks of 32 KiB in any order, the
@@ -89,7 +90,7 @@ func TestSequenceShuffled(t *testing.T) {
 		off := open[i]
 		open = append(open[:i], open[i+1:]...)
 		if err := q.write(data[off:min(off+block, len(data))], int64(off)); err != nil {
-			t.Fatalf("write at %d: %v", off, explained(err).text)
+			t.Fatalf("write at %d: %v", off, err)
 		}
 	}
 	if !bytes.Equal(u.got, data) || q.hole() != nil || q.room.left != maxAhead {

@@ -67,10 +67,10 @@ func refused(text string) *status { return &status{codeFailure, printable(text)}
 
 // explained turns an error of a View or an Upload into what the peer is told.
 // All but two kinds are FAILURE, the only code whose text rclone and FileZilla
-// show.
-func explained(err error) *status {
+// show. A status of this package passes as it is.
+func explained(err error) (*status, vfs.Kind) {
 	if s, ok := err.(*status); ok {
-		return s
+		return s, vfs.Refused
 	}
 	kind, text := vfs.Explain(err)
 	c := codeFailure
@@ -80,5 +80,5 @@ func explained(err error) *status {
 	case vfs.Denied:
 		c = codePermissionDenied
 	}
-	return &status{c, printable(text)}
+	return &status{c, printable(text)}, kind
 }
