@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -115,7 +116,7 @@ func (s *session) Filecmd(r *sftp.Request) (err error) {
 		return statusUnsupported
 	}
 	if err != nil {
-		return s.fail(r.Method, r.Filepath, err)
+		return s.fail(strings.ToLower(r.Method), r.Filepath, err)
 	}
 	return nil
 }

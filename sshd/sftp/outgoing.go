@@ -64,7 +64,7 @@ type listing struct {
 	next func() (fs.FileInfo, error, bool)
 	stop func()
 
-	first fs.FileInfo // read ahead; nil at the end
+	ahead fs.FileInfo // the next entry; nil at the end
 	err   error       // what comes after it
 }
 
@@ -85,11 +85,11 @@ func (l *listing) advance() {
 	i, err, ok := l.next()
 	switch {
 	case !ok:
-		l.first, l.err = nil, io.EOF
+		l.ahead, l.err = nil, io.EOF
 	case err != nil:
-		l.first, l.err = nil, l.s.fail("list", l.name, err)
+		l.ahead, l.err = nil, l.s.fail("list", l.name, err)
 	default:
-		l.first = i
+		l.ahead = i
 	}
 }
 
@@ -97,11 +97,11 @@ func (l *listing) advance() {
 // ended.
 func (l *listing) ListAt(out []fs.FileInfo, _ int64) (n int, err error) {
 	defer l.s.caught("list", &err)
-	for size := 0; n < len(out) && l.first != nil; n++ {
-		if size += len(l.first.Name()); size > maxNames && n > 0 {
+	for size := 0; n < len(out) && l.ahead != nil; n++ {
+		if size += len(l.ahead.Name()); size > maxNames && n > 0 {
 			return n, nil
 		}
-		out[n] = l.first
+		out[n] = l.ahead
 		l.advance()
 	}
 	if n > 0 {
