@@ -138,6 +138,7 @@ func (v *fakeView) create(_ context.Context, name string, _ vfs.Flags) (upload, 
 	if v.newUpload != nil {
 		u = v.newUpload(path.Base(name))
 	}
+	u.off = u.kept
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.uploads[name] = u
@@ -203,7 +204,7 @@ func (u *fakeUpload) Write(p []byte) (int, error) {
 }
 
 func (u *fakeUpload) Touch(mtime time.Time) { u.mtime = mtime }
-func (u *fakeUpload) Info() *vfs.Info       { return &vfs.Info{} }
+func (u *fakeUpload) Info() *vfs.Info       { return &vfs.Info{} } // a *vfs.Info is made by a View only
 
 func (u *fakeUpload) Commit(context.Context) (*vfs.Receipt, error) {
 	u.mu.Lock()

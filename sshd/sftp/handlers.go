@@ -58,12 +58,14 @@ func (s *session) caught(op string, err *error) {
 }
 
 // fail makes the status of a failed request. What a person should read, beyond
-// what his client says of the code, goes to stderr as well, and first.
+// what his client says of the code, goes to stderr as well, and first. Clients
+// try out whether names exist; op is "open" only for uploads, where a missing
+// directory is worth a word.
 func (s *session) fail(op, name string, err error) error {
 	told, kind := explained(err)
 	level := slog.LevelInfo
 	switch {
-	case kind == vfs.NotExist, kind == vfs.Exists:
+	case kind == vfs.NotExist && op != "open", kind == vfs.Exists:
 		return told
 	case kind == vfs.Internal:
 		level = slog.LevelError

@@ -80,30 +80,13 @@ func (in *incoming) info() (fs.FileInfo, error) {
 	if in.err != nil {
 		return nil, &status{codeNoSuchFile, in.err.Error()}
 	}
-	return sized{in.to.Info(), in.size()}, nil
+	return in.to.Info(), nil
 }
-
-// size is how many bytes there are or, before the first write, how many may be
-// continued: psftp and FileZilla ask through the handle before they send.
-func (in *incoming) size() int64 {
-	if in.seq.begun || in.seq.fresh {
-		return in.to.Offset()
-	}
-	return in.to.Kept()
-}
-
-// sized is a file with another size.
-type sized struct {
-	fs.FileInfo
-	size int64
-}
-
-func (i sized) Size() int64 { return i.size }
 
 // resize accepts the size that the upload has, which scp and lftp set before
 // they close, and no other: nothing is cut or filled.
 func (in *incoming) resize(size uint64) error {
-	have := in.size()
+	have := in.to.Offset()
 	if in.err != nil || size == uint64(have) {
 		return nil
 	}

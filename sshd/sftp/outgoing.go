@@ -16,7 +16,7 @@ func (s *session) Fileread(r *sftp.Request) (f io.ReaderAt, err error) {
 	defer s.caught("open", &err)
 	file, err := s.view.Open(s.ctx, r.Filepath)
 	if err != nil {
-		return nil, s.fail("open", r.Filepath, err)
+		return nil, s.fail("read", r.Filepath, err)
 	}
 	return &outgoing{s: s, name: r.Filepath, from: file}, nil
 }
