@@ -80,7 +80,7 @@ func (s *Store) repairUpload(id store.ID, u *upload) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.report.Removed++
-		return s.removeDir(dir)
+		return s.removeLitter(dir)
 	case err != nil:
 		return err
 	}
@@ -91,6 +91,16 @@ func (s *Store) repairUpload(id store.ID, u *upload) error {
 	s.report.Suspended++
 	s.register(id, u)
 	return s.tidy(dir)
+}
+
+// removeLitter removes an upload that has no state. That it has none must be
+// durable first: a process that was killed may just have removed it, and after
+// a crash it would be back without its data.
+func (s *Store) removeLitter(dir string) error {
+	if err := s.files.SyncDir(dir); err != nil {
+		return err
+	}
+	return s.removeDir(dir)
 }
 
 // repairSeal says whether the upload is not to be looked at any more: it is
