@@ -30,6 +30,7 @@ type fakeView struct {
 	uploads   map[string]*fakeUpload
 	calls     []string
 	err       error                         // what every call fails with, if set
+	readErr   error                         // what reading a file fails with, if set
 	newUpload func(name string) *fakeUpload // nil: an upload that takes everything
 	listed    []fs.FileInfo                 // what List yields instead of files, if set
 }
@@ -108,12 +109,19 @@ func (v *fakeView) Open(_ context.Context, name string) (vfs.File, error) {
 	if f == nil {
 		return nil, missing("open", name, fs.ErrNotExist)
 	}
-	return fakeFile{bytes.NewReader(f.Data), f}, nil
+	return fakeFile{bytes.NewReader(f.Data), v.readErr}, nil
 }
 
 type fakeFile struct {
 	*bytes.Reader
-	file *fstest.MapFile
+	err error // what reads fail with, if set
+}
+
+func (f fakeFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.Reader.ReadAt(p, off)
 }
 
 func (f fakeFile) Close() error               { return nil }

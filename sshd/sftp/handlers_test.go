@@ -271,6 +271,35 @@ func TestRejectionAtClose(t *testing.T) {
 	}
 }
 
+// TestHoleAtClose is a client whose early writes never found their place.
+func TestHoleAtClose(t *testing.T) {
+	view := newFakeView()
+	p := dial(t, view, Options{})
+	h := p.open("/x.tgz", flagsPut)
+	p.wantStatus("first write", writeFrame(2, h, 0, "ab"), codeOK, "")
+	p.wantStatus("early write", writeFrame(3, h, 5, "f"), codeOK, "")
+	p.send(pathFrame(typeFstat, 4, h))
+	if r := p.receive(); r.kind != typeAttrs {
+		t.Errorf("fstat: got type %d, want ATTRS", r.kind)
+	}
+	p.wantStatus("close", pathFrame(typeClose, 5, h), codeFailure, "incomplete: byte 2 never came")
+	if u := view.upload("/x.tgz"); u.ended() != "suspend" || string(u.got) != "ab" {
+		t.Errorf("upload has %q and end %q, want ab and suspend", u.got, u.ended())
+	}
+}
+
+// TestFailedRead keeps a cause that wraps io.EOF from ending the file early.
+func TestFailedRead(t *testing.T) {
+	view := newFakeView()
+	view.files["f"] = &fstest.MapFile{Data: []byte("data")}
+	view.readErr = fmt.Errorf("inflate /srv/secret: %w", io.EOF)
+	p := dial(t, view, Options{})
+	h := p.open("/f", openRead)
+	for range 2 {
+		p.wantStatus("read", readFrame(2, h, 0, 4), codeFailure, "internal error")
+	}
+}
+
 func TestNotice(t *testing.T) {
 	view := newFakeView()
 	view.newUpload = func(string) *fakeUpload {
