@@ -1,0 +1,168 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+)
+
+// blockSize is the size of a tar block: headers are one, data is padded to it.
+const blockSize = 512
+
+// block is a header block. The fields are those of POSIX.1-2017 pax, "ustar
+// Interchange Format", which v7, GNU and star share in front.
+type block [blockSize]byte
+
+func (b *block) name() []byte     { return cstring(b[0:100]) }
+func (b *block) linkname() []byte { return cstring(b[157:257]) }
+func (b *block) typeflag() byte   { return b[156] }
+
+// isGNU reports the magic of GNU tar, which has other fields where ustar has
+// the prefix.
+func (b *block) isGNU() bool { return string(b[257:265]) == "ustar  \x00" }
+
+// prefix is the part of the name that ustar splits off. star shortens it to
+// 131 bytes for two time stamps.
+func (b *block) prefix() []byte {
+	switch {
+	case string(b[257:263]) != "ustar\x00":
+		return nil
+	case string(b[508:512]) == "tar\x00":
+		return cstring(b[345:476])
+	}
+	return cstring(b[345:500])
+}
+
+// cstring is b up to the first NUL.
+func cstring(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
+// sum adds up the bytes of the block. Two lanes of 16 bits never overflow: a
+// lane takes 64 words of four bytes of at most 255 in two halves.
+func (b *block) sum() uint32 {
+	const even = 0x00ff00ff00ff00ff
+	var s uint64
+	for i := 0; i < blockSize; i += 8 {
+		w := binary.LittleEndian.Uint64(b[i : i+8])
+		s += w&even + w>>8&even
+	}
+	return uint32(s&0xffff + s>>16&0xffff + s>>32&0xffff + s>>48)
+}
+
+// checks reports whether the header's checksum is that of the block, whose
+// bytes add up to sum: as unsigned or, in some old archives, as signed bytes,
+// with the field itself taken as blanks.
+func (b *block) checks(sum uint32) bool {
+	field := b[148:156]
+	want, _, ok := number(field)
+	if !ok {
+		return false
+	}
+	got := int64(sum) + 8*' '
+	for _, c := range field {
+		got -= int64(c)
+	}
+	return got == want || b.signed(got) == want
+}
+
+// signed turns the sum of unsigned bytes into that of signed bytes.
+func (b *block) signed(sum int64) int64 {
+	for i, c := range b {
+		if c >= 0x80 && (i < 148 || i >= 156) {
+			sum -= 256
+		}
+	}
+	return sum
+}
+
+// looksLikeTar reports whether b may begin a tar archive.
+func (b *block) looksLikeTar() bool {
+	sum := b.sum()
+	return sum != 0 && b.checks(sum)
+}
+
+// number reads a numeric field: octal digits between blanks and NULs, or
+// base-256 with the top bit set (GNU). digits is 0 for a field without any,
+// whose value is 0.
+func number(f []byte) (v int64, digits int, ok bool) {
+	if f[0]&0x80 != 0 {
+		v, ok = base256(f)
+		return v, len(f), ok
+	}
+	i := 0
+	for i < len(f) && (f[i] == ' ' || f[i] == 0) {
+		i++
+	}
+	for ; i < len(f) && '0' <= f[i] && f[i] <= '7'; i++ {
+		v = v<<3 | int64(f[i]-'0')
+		digits++
+	}
+	for i < len(f) && (f[i] == ' ' || f[i] == 0) {
+		i++
+	}
+	return v, digits, i == len(f)
+}
+
+// base256 reads a two's complement number of any width, the bit 0x40 of its
+// first byte being the sign.
+func base256(f []byte) (int64, bool) {
+	var flip byte
+	if f[0]&0x40 != 0 {
+		flip = 0xff
+	}
+	var x uint64
+	for i, c := range f {
+		c ^= flip
+		if i == 0 {
+			c &= 0x7f
+		}
+		if x>>55 != 0 {
+			return 0, false
+		}
+		x = x<<8 | uint64(c)
+	}
+	if flip != 0 {
+		return ^int64(x), true
+	}
+	return int64(x), true
+}
+
+// maxStored is the largest size that can be padded to whole blocks.
+const maxStored = math.MaxInt64 - blockSize
+
+// size reads the size field. All NUL is 0; blank is not: an archiver that
+// writes blanks has not known the size.
+func (b *block) size() (int64, bool) {
+	f := b[124:136]
+	v, digits, ok := number(f)
+	if digits == 0 && bytes.IndexByte(f, ' ') >= 0 {
+		return 0, false
+	}
+	return v, ok && v >= 0 && v <= maxStored
+}
+
+// numbers names the first numeric field, but for the size, that holds no
+// number, or is "".
+func (b *block) numbers() (mode, mtime int64, bad string) {
+	mode, _, ok := number(b[100:108])
+	if !ok {
+		return 0, 0, "mode"
+	}
+	if _, _, ok = number(b[108:116]); !ok {
+		return 0, 0, "owner"
+	}
+	if _, _, ok = number(b[116:124]); !ok {
+		return 0, 0, "group"
+	}
+	if mtime, _, ok = number(b[136:148]); !ok {
+		return 0, 0, "time"
+	}
+	return mode, mtime, ""
+}
+
+// padding is how many bytes fill n up to whole blocks.
+func padding(n int64) int64 { return -n & (blockSize - 1) }
