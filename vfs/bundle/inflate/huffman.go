@@ -1,0 +1,262 @@
+package inflate
+
+import "math/bits"
+
+// The Huffman tables are those of libdeflate: a look-up by the next bits gives an
+// entry that holds all there is to know of a symbol, so that one addition and one
+// shift consume code and extra bits together.
+//
+//	literal:  bit 31, the byte in 16-23
+//	length:   the base in 16-24
+//	distance: the base in 16-30
+//	all:      code length in 8-11, code length plus extra bits in 0-7
+//	special:  bit 15, and bit 14 for a pointer to a sub-table (index in 16-30,
+//	          its bits in 8-11), bit 13 for the end of the block, neither for
+//	          a code that must not be used
+const (
+	literal  = 1 << 31
+	special  = 1 << 15
+	subTable = 1 << 14
+	blockEnd = 1 << 13
+
+	litBits  = 11
+	distBits = 9
+	preBits  = 7
+
+	litMask  = 1<<litBits - 1
+	distMask = 1<<distBits - 1
+	preMask  = 1<<preBits - 1
+
+	maxCode = 15 // bits
+
+	litSymbols  = 288
+	distSymbols = 32
+	preSymbols  = 19
+)
+
+// The arrays are powers of two for the masks of the hot loop; zlib's "enough"
+// counts 2,342 entries for 286 codes at 11 bits and 594 for 30 at 9.
+type (
+	litTable  [4096]uint32
+	distTable [1024]uint32
+)
+
+// The entries of all symbols without their code lengths.
+var (
+	litEntries  = makeLitEntries()
+	distEntries = makeDistEntries()
+	preEntries  = makePreEntries()
+)
+
+// makeLitEntries is RFC 1951 3.2.5, literals and lengths.
+func makeLitEntries() (e [litSymbols]uint32) {
+	for i := range 256 {
+		e[i] = literal | uint32(i)<<16
+	}
+	e[256] = special | blockEnd
+	base := uint32(3)
+	for i := uint32(257); i < 285; i++ {
+		extra := uint32(0)
+		if i >= 265 {
+			extra = (i - 261) / 4
+		}
+		e[i] = base<<16 | extra
+		base += 1 << extra
+	}
+	e[285] = 258 << 16
+	e[286], e[287] = special, special
+	return e
+}
+
+// makeDistEntries is RFC 1951 3.2.5, distances.
+func makeDistEntries() (e [distSymbols]uint32) {
+	base := uint32(1)
+	for i := range uint32(30) {
+		extra := uint32(0)
+		if i >= 4 {
+			extra = (i - 2) / 2
+		}
+		e[i] = base<<16 | extra
+		base += 1 << extra
+	}
+	e[30], e[31] = special, special
+	return e
+}
+
+func makePreEntries() (e [preSymbols]uint32) {
+	for i := range e {
+		e[i] = uint32(i) << 16
+	}
+	return e
+}
+
+// build fills a table for the code of the given lengths (RFC 1951 3.2.2), one per
+// symbol. It reports whether the code is one that zlib accepts: complete, or,
+// where partial is set, a single code of one bit or none at all.
+func build(table []uint32, lens []uint8, entries []uint32, tableBits uint, partial bool) bool {
+	var count [maxCode + 1]int
+	for _, l := range lens {
+		count[l&maxCode]++
+	}
+	longest := uint(maxCode)
+	for longest > 0 && count[longest] == 0 {
+		longest--
+	}
+	used, complete := 0, 1<<longest
+	for l := uint(1); l <= longest; l++ {
+		used = used<<1 + count[l]
+	}
+	if used > complete {
+		return false
+	}
+	if longest == 0 || used < complete {
+		return partial && longest <= 1 && buildPartial(table[:1<<tableBits], lens, entries)
+	}
+	fillTable(table, sortSymbols(lens, &count), entries, &count, tableBits)
+	return true
+}
+
+// buildPartial fills the table of a code with one symbol, or with none: bits that
+// are no code lead to an entry that must not be used.
+func buildPartial(table []uint32, lens []uint8, entries []uint32) bool {
+	unused := uint32(special | 1<<8 | 1)
+	for i := range table {
+		table[i] = unused
+	}
+	for sym, l := range lens {
+		if l == 1 {
+			for i := 0; i < len(table); i += 2 {
+				table[i] = entries[sym] + 1<<8 + 1
+			}
+		}
+	}
+	return true
+}
+
+// sortSymbols lists the symbols with a code by length, then by value.
+func sortSymbols(lens []uint8, count *[maxCode + 1]int) *[litSymbols]uint16 {
+	var offset [maxCode + 2]int
+	for l := 1; l <= maxCode; l++ {
+		offset[l+1] = offset[l] + count[l]
+	}
+	var sorted [litSymbols]uint16
+	for sym, l := range lens {
+		if l != 0 {
+			sorted[offset[l]] = uint16(sym)
+			offset[l]++
+		}
+	}
+	return &sorted
+}
+
+// fillTable writes the entries of a complete code. Codes are counted up bit by bit
+// reversed, as they come in the stream; the table doubles with every length, so
+// that each entry is written once and copied in blocks.
+func fillTable(table []uint32, sorted *[litSymbols]uint16, entries []uint32, count *[maxCode + 1]int, tableBits uint) {
+	code, length, next := uint(0), uint(1), 0
+	for count[length] == 0 {
+		length++
+	}
+	left := count[length]
+	end := uint(1) << length
+	for length <= tableBits {
+		for ; left > 0; left-- {
+			table[code] = entries[sorted[next]] + uint32(length)<<8 + uint32(length)
+			next++
+			if code == end-1 {
+				double(table, end, length, tableBits)
+				return
+			}
+			code = increment(code, end-1)
+		}
+		for left == 0 {
+			if length++; length <= tableBits {
+				copy(table[end:2*end], table[:end])
+				end <<= 1
+			}
+			left = count[length]
+		}
+	}
+	fillSubTables(table, sorted[next:], entries, count, tableBits, code, length, left)
+}
+
+// double copies the table's first end entries until it is full.
+func double(table []uint32, end, length, tableBits uint) {
+	for ; length < tableBits; length++ {
+		copy(table[end:2*end], table[:end])
+		end <<= 1
+	}
+}
+
+// increment counts a bit-reversed code up; all is the code of ones.
+func increment(code, all uint) uint {
+	bit := uint(1) << (bits.Len(code^all) - 1)
+	return code&(bit-1) | bit
+}
+
+// fillSubTables writes the codes that are longer than the table's bits.
+func fillSubTables(table []uint32, sorted []uint16, entries []uint32, count *[maxCode + 1]int, tableBits, code, length uint, left int) {
+	mask := uint(1)<<tableBits - 1
+	prefix, start, end := mask+1, uint(0), mask+1
+	for _, sym := range sorted {
+		if code&mask != prefix {
+			prefix, start = code&mask, end
+			sub := subBits(count, tableBits, length, left)
+			end = start + 1<<sub
+			table[prefix] = uint32(start)<<16 | special | subTable | uint32(sub)<<8 | uint32(tableBits)
+		}
+		rest := length - tableBits
+		entry := entries[sym] + uint32(rest)<<8 + uint32(rest)
+		for i := start + code>>tableBits; i < end; i += 1 << rest {
+			table[i] = entry
+		}
+		all := uint(1)<<length - 1
+		if code == all {
+			return
+		}
+		code = increment(code, all)
+		for left--; left == 0; {
+			length++
+			left = count[length]
+		}
+	}
+}
+
+// subBits is how many bits the sub-table takes that begins with left codes of the
+// length.
+func subBits(count *[maxCode + 1]int, tableBits, length uint, left int) uint {
+	sub := length - tableBits
+	for used := left; used < 1<<sub; {
+		sub++
+		used = used<<1 + count[tableBits+sub]
+	}
+	return sub
+}
+
+// The tables of the fixed code (RFC 1951 3.2.6).
+var fixedLit, fixedDist = makeFixed()
+
+func makeFixed() (*litTable, *distTable) {
+	var lens [litSymbols]uint8
+	for i := range lens {
+		switch {
+		case i < 144:
+			lens[i] = 8
+		case i < 256:
+			lens[i] = 9
+		case i < 280:
+			lens[i] = 7
+		default:
+			lens[i] = 8
+		}
+	}
+	var distLens [distSymbols]uint8
+	for i := range distLens {
+		distLens[i] = 5
+	}
+	lit, dist := new(litTable), new(distTable)
+	if !build(lit[:], lens[:], litEntries[:], litBits, true) || !build(dist[:], distLens[:], distEntries[:], distBits, true) {
+		panic("inflate: internal error: the fixed code is not complete")
+	}
+	return lit, dist
+}

@@ -1,0 +1,100 @@
+package inflate
+
+// symbols decodes the block at hand: the bulk fast, its ends with care.
+func (d *Decoder) symbols(src []byte, pos int) (int, bool, error) {
+	for {
+		pos = d.fastSymbols(src, pos)
+		for again := false; !again; {
+			var step progress
+			var err error
+			pos, step, err = d.symbol(src, pos)
+			switch {
+			case err != nil || step == short:
+				return pos, false, err
+			case step == blockOver:
+				d.ended()
+				return pos, true, nil
+			case d.op >= windowEnd:
+				return pos, true, nil
+			}
+			again = len(src)-pos >= fastInput && d.op < fastEnd
+		}
+	}
+}
+
+// progress is what became of one symbol.
+type progress int
+
+const (
+	moved     progress = iota // it was decoded
+	short                     // its last bit is still to come
+	blockOver                 // it ended the block
+)
+
+// symbol decodes one literal, match or end of block, if all of its bits are
+// there; else nothing changes but that more bits are in d.bits.
+func (d *Decoder) symbol(src []byte, pos int) (int, progress, error) {
+	for d.n <= 55 && pos < len(src) {
+		d.bits |= uint64(src[pos]) << d.n
+		d.n += 8
+		d.taken++
+		pos++
+	}
+	bits, have := d.bits, d.n
+	entry := d.lit[bits&litMask]
+	if entry&subTable != 0 && have >= litBits {
+		bits, have = bits>>litBits, have-litBits
+		entry = d.lit[entry>>16&0x7fff+uint32(bits&(1<<(entry>>8&15)-1))]
+	}
+	code := uint(entry >> 8 & 15)
+	switch {
+	case entry&literal == 0 && entry&subTable != 0, code > have:
+		return pos, short, nil
+	case entry&literal != 0:
+		d.buf[d.op] = byte(entry >> 16)
+		d.op++
+		d.bits, d.n = bits>>code, have-code
+		return pos, moved, nil
+	case entry&blockEnd != 0:
+		d.bits, d.n = bits>>code, have-code
+		return pos, blockOver, nil
+	case entry&special != 0:
+		return pos, moved, &CorruptError{Reason: "a length code is not allowed"}
+	}
+	whole := uint(entry & 0xff)
+	if whole > have {
+		return pos, short, nil
+	}
+	length := int(entry>>16) + int(bits>>code&(1<<(whole-code)-1))
+	return d.distance(pos, bits>>whole, have-whole, length)
+}
+
+// distance decodes the second half of a match and copies it.
+func (d *Decoder) distance(pos int, bits uint64, have uint, length int) (int, progress, error) {
+	entry := d.dist[bits&distMask]
+	if entry&subTable != 0 && have >= distBits {
+		bits, have = bits>>distBits, have-distBits
+		entry = d.dist[entry>>16+uint32(bits&(1<<(entry>>8&15)-1))]
+	}
+	code := uint(entry >> 8 & 15)
+	switch {
+	case entry&subTable != 0 && entry&special != 0, code > have:
+		return pos, short, nil
+	case entry&special != 0:
+		return pos, moved, &CorruptError{Reason: "a distance code is not allowed"}
+	}
+	whole := uint(entry & 0xff)
+	if whole > have {
+		return pos, short, nil
+	}
+	dist := int(entry>>16) + int(bits>>code&(1<<(whole-code)-1))
+	if dist > d.op-d.low {
+		return pos, moved, &CorruptError{Reason: "a distance reaches back before the start"}
+	}
+	for range length {
+		d.buf[d.op] = d.buf[d.op-dist]
+		d.op++
+	}
+	d.bits, d.n = bits>>whole, have-whole
+	return pos, moved, nil
+}
