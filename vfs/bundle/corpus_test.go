@@ -199,6 +199,10 @@ func headerSamples(add adder, tarred tarAdder) {
 	bad("group", small.with(116, "0x12345\x00"))
 	bad("time", small.with(136, "yesterday\x00\x00\x00"))
 	bad("time beyond int64", small.with(136, "\x80\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	bad("device number", small.with(329, "minor\x00\x00\x00"))
+	bad("GNU access time", small.gnu().with(345, "../../etc/x"))
+	bad("GNU change time", small.gnu().with(357, "../../etc/x"))
+	bad("star access time", small.with(345, "a").with(476, "then").with(508, "tar\x00"))
 	bad("size lies", raw{name: "f", typ: '0', data: "some data", size: 2000, magic: magicUstar}, strings.Repeat("tail", 1000))
 	add(RuleTarHeader, "header short text", gz([]byte("just a text\n")))
 }
@@ -364,7 +368,7 @@ func sparseSamples(tarred tarAdder) {
 	sound("0.0", pax('x', v00...), file(data))
 	sound("0.1", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.numblocks", "2", "GNU.sparse.name", "sparse", "GNU.sparse.map", "0,512,1024,488"), file(data))
 	sound("0.1, a hole only", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.numblocks", "1", "GNU.sparse.map", "5000,0"), file(""))
-	sound("0.1, versions", pax('x', "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "5000", "GNU.sparse.map", "0,1000"), file(data))
+	sound("0.1, versions", pax('x', "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "5000", "GNU.sparse.numblocks", "1", "GNU.sparse.map", "0,1000"), file(data))
 	bad("0.0, odd", pax('x', v00[:len(v00)-2]...), file(data))
 	bad("0.0, length first", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.numbytes", "512"), file(data))
 	bad("0.0, two offsets", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.offset", "0", "GNU.sparse.offset", "0"), file(data))
@@ -377,6 +381,7 @@ func sparseSamples(tarred tarAdder) {
 		bad("0.1, "+name, pax('x', "GNU.sparse.size", "5000", "GNU.sparse.map", m), file(data))
 	}
 	bad("0.1, number of blocks", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.numblocks", "3", "GNU.sparse.map", "0,512,1024,488"), file(data))
+	bad("0.1, no number of blocks", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.map", "0,1000"), file(data))
 	bad("0.1, no real size", pax('x', "GNU.sparse.map", "0,1000"), file(data))
 	bad("0.1, two real sizes", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.realsize", "5001", "GNU.sparse.map", "0,1000"), file(data))
 	bad("0.1, two maps", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.map", "0,500", "GNU.sparse.map", "600,500"), file(data))

@@ -21,13 +21,16 @@ func (b *block) typeflag() byte   { return b[156] }
 // the prefix.
 func (b *block) isGNU() bool { return string(b[257:265]) == "ustar  \x00" }
 
+func (b *block) isUstar() bool { return string(b[257:263]) == "ustar\x00" }
+func (b *block) isStar() bool  { return b.isUstar() && string(b[508:512]) == "tar\x00" }
+
 // prefix is the part of the name that ustar splits off. star shortens it to
 // 131 bytes for two time stamps.
 func (b *block) prefix() []byte {
 	switch {
-	case string(b[257:263]) != "ustar\x00":
+	case !b.isUstar():
 		return nil
-	case string(b[508:512]) == "tar\x00":
+	case b.isStar():
 		return cstring(b[345:476])
 	}
 	return cstring(b[345:500])
@@ -145,23 +148,38 @@ func (b *block) size() (int64, bool) {
 	return v, ok && v >= 0 && v <= maxStored
 }
 
-// numbers names the first numeric field, but for the size, that holds no
-// number, or is "".
+// numbers reads the mode and the time and names the first numeric field, but
+// for the size, that holds no number; bad is "" if all do. What is read where
+// depends on the magic: a reader that takes the time stamps of a GNU header for
+// a prefix would see another name.
 func (b *block) numbers() (mode, mtime int64, bad string) {
 	mode, _, ok := number(b[100:108])
 	if !ok {
 		return 0, 0, "mode"
 	}
-	if _, _, ok = number(b[108:116]); !ok {
-		return 0, 0, "owner"
-	}
-	if _, _, ok = number(b[116:124]); !ok {
-		return 0, 0, "group"
-	}
 	if mtime, _, ok = number(b[136:148]); !ok {
 		return 0, 0, "time"
 	}
+	if !areNumbers(b[108:116], b[116:124]) {
+		return 0, 0, "owner"
+	}
+	gnu, star := b.isGNU(), b.isStar()
+	switch {
+	case (gnu || b.isUstar()) && !areNumbers(b[329:337], b[337:345]):
+		return 0, 0, "device number"
+	case gnu && !areNumbers(b[345:357], b[357:369]), star && !areNumbers(b[476:488], b[488:500]):
+		return 0, 0, "access time"
+	}
 	return mode, mtime, ""
+}
+
+// areNumbers reports whether both fields are numbers or have no digits.
+func areNumbers(f, g []byte) bool {
+	_, _, ok := number(f)
+	if ok {
+		_, _, ok = number(g)
+	}
+	return ok
 }
 
 // padding is how many bytes fill n up to whole blocks.

@@ -80,10 +80,14 @@ func (s *sparse) judge(size int64) *Rejection {
 		return nil
 	case !s.pairs && !s.mapped:
 		return badSparse("a sparse file has no map")
-	case s.hasCount && s.blocks != int64(s.m.fragments):
+	}
+	if r := s.m.judge(s.real, size); r != nil {
+		return r
+	}
+	if !s.hasCount || s.blocks != int64(s.m.fragments) {
 		return badSparse("the sparse map has another number of fragments than it says")
 	}
-	return s.m.judge(s.real, size)
+	return nil
 }
 
 // sparseMap adds up a map of fragments as it comes, offset and length in turn.
