@@ -89,12 +89,15 @@ func (b *block) looksLikeTar() bool {
 }
 
 // number reads a numeric field: octal digits between blanks and NULs, or
-// base-256 with the top bit set (GNU). digits is 0 for a field without any,
-// whose value is 0.
+// base-256 with the top bit set (GNU). digits is 0 only for a field without
+// any, whose value is 0.
 func number(f []byte) (v int64, digits int, ok bool) {
 	if f[0]&0x80 != 0 {
 		v, ok = base256(f)
 		return v, len(f), ok
+	}
+	if v, ok := octal(f); ok {
+		return v, 1, true
 	}
 	i := 0
 	for i < len(f) && (f[i] == ' ' || f[i] == 0) {
@@ -108,6 +111,45 @@ func number(f []byte) (v int64, digits int, ok bool) {
 		i++
 	}
 	return v, digits, i == len(f)
+}
+
+// octal is number for what archivers usually write: digits up to at most two
+// blanks or NULs at the end. It reads eight digits at once: the headers of
+// small files are half of what an archive of them holds.
+func octal(f []byte) (int64, bool) {
+	x := binary.LittleEndian.Uint64(f)
+	if len(f) == 8 {
+		for range 2 {
+			if last := byte(x >> 56); last == 0 || last == ' ' {
+				x = x<<8 | '0'
+			}
+		}
+		return eightDigits(x)
+	}
+	v, ok := eightDigits(x)
+	if !ok || len(f) != 12 {
+		return 0, false
+	}
+	i := 8
+	for ; i < 12 && f[i]&^7 == '0'; i++ {
+		v = v<<3 | int64(f[i]&7)
+	}
+	for ; i < 12; i++ {
+		ok = ok && (f[i] == 0 || f[i] == ' ')
+	}
+	return v, ok
+}
+
+// eightDigits reads octal digits, the first in the lowest byte, by adding up
+// neighbours: pairs, then fours, then all.
+func eightDigits(x uint64) (int64, bool) {
+	x ^= 0x3030303030303030
+	if x&0xf8f8f8f8f8f8f8f8 != 0 {
+		return 0, false
+	}
+	x = x&0x00ff00ff00ff00ff<<3 + x>>8&0x00ff00ff00ff00ff
+	x = x&0x0000ffff0000ffff<<6 + x>>16&0x0000ffff0000ffff
+	return int64(x&0xffffffff<<12 + x>>32), true
 }
 
 // base256 reads a two's complement number of any width, the bit 0x40 of its
