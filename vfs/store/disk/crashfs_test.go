@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,7 +23,8 @@ var errCrashed = errors.New("the machine is down")
 // written, with zeros behind it.
 type crashFS struct {
 	root *inode
-	step int // operations so far
+	lock sync.Locker // held during an operation; nil where there is one goroutine
+	step int         // operations so far
 
 	// fault, if not nil, is asked at every operation. before fails it, after
 	// lets it happen and then fails it.
@@ -39,6 +41,10 @@ type inode struct {
 
 	data, stableData   []byte
 	mtime, stableMtime time.Time
+
+	// poisoned says that a sync failed: as on Linux, the next one succeeds
+	// and writes nothing.
+	poisoned bool
 }
 
 // change is one atomic step in a directory: names that appear, are replaced
@@ -46,7 +52,7 @@ type inode struct {
 type change map[string]*inode
 
 func newDir() *inode {
-	return &inode{dir: true, entries: map[string]*inode{}, stable: map[string]*inode{}}
+	return &inode{dir: true, mtime: time.Unix(1, 0), entries: map[string]*inode{}, stable: map[string]*inode{}}
 }
 
 func newCrashFS() *crashFS { return &crashFS{root: newDir()} }
@@ -68,6 +74,10 @@ func set(entries map[string]*inode, c change) {
 
 // do is one operation: count it, fail it or carry it out.
 func (c *crashFS) do(op, name string, f func() error) error {
+	if c.lock != nil {
+		c.lock.Lock()
+		defer c.lock.Unlock()
+	}
 	c.step++
 	if c.trace != nil {
 		c.trace(c.step, op, name)
@@ -93,7 +103,7 @@ func (c *crashFS) do(op, name string, f func() error) error {
 // unsynced change whether it made it.
 func (c *crashFS) crash(keep func() bool, rng *rand.Rand) *crashFS {
 	seen := map[*inode]*inode{}
-	return &crashFS{root: c.root.crash(keep, rng, seen)}
+	return &crashFS{root: c.root.crash(keep, rng, seen), lock: c.lock}
 }
 
 func (n *inode) crash(keep func() bool, rng *rand.Rand, seen map[*inode]*inode) *inode {
@@ -268,7 +278,9 @@ func (c *crashFS) Remove(name string) error {
 func (c *crashFS) Lstat(name string) (fi fs.FileInfo, err error) {
 	err = c.do("lstat", name, func() error {
 		n, err := c.find(name)
-		fi = &crashInfo{n, name[strings.LastIndexByte(name, '/')+1:]}
+		if err == nil {
+			fi = n.info(name[strings.LastIndexByte(name, '/')+1:])
+		}
 		return err
 	})
 	return fi, err
@@ -288,7 +300,7 @@ func (c *crashFS) ReadDir(name string) (entries []fs.DirEntry, err error) {
 			return syscall.ENOTDIR
 		}
 		for base, n := range n.entries {
-			entries = append(entries, fs.FileInfoToDirEntry(&crashInfo{n, base}))
+			entries = append(entries, fs.FileInfoToDirEntry(n.info(base)))
 		}
 		// Real directories have an order of their own; a repeatable one here.
 		slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(b.Name(), a.Name()) })
@@ -331,6 +343,10 @@ func (f *crashFile) Write(p []byte) (n int, err error) {
 		n = len(p)
 		return nil
 	})
+	if err != nil && !errors.Is(err, errCrashed) {
+		n = len(p) / 2 // as on a full disk
+		f.n.data = append(f.n.data, p[:n]...)
+	}
 	return n, err
 }
 
@@ -353,17 +369,26 @@ func (f *crashFile) Truncate(size int64) error {
 }
 
 func (f *crashFile) Sync() error {
-	return f.c.do("sync", f.name, func() error {
+	return f.sync("sync", func() {
 		f.n.stableData, f.n.stableMtime = slices.Clone(f.n.data), f.n.mtime
-		return nil
 	})
 }
 
-func (f *crashFile) SyncData() error {
-	return f.c.do("syncdata", f.name, func() error {
-		f.n.stableData = slices.Clone(f.n.data)
+func (f *crashFile) sync(op string, keep func()) error {
+	err := f.c.do(op, f.name, func() error {
+		if !f.n.poisoned {
+			keep()
+		}
 		return nil
 	})
+	if err != nil {
+		f.n.poisoned = true
+	}
+	return err
+}
+
+func (f *crashFile) SyncData() error {
+	return f.sync("syncdata", func() { f.n.stableData = slices.Clone(f.n.data) })
 }
 
 func (f *crashFile) Flush(_, _ int64, wait bool) error {
@@ -374,18 +399,31 @@ func (f *crashFile) Flush(_, _ int64, wait bool) error {
 	return f.c.do(op, f.name, func() error { return nil })
 }
 
-func (f *crashFile) Stat() (fs.FileInfo, error) { return &crashInfo{f.n, f.name}, nil }
-func (f *crashFile) Close() error               { return nil }
+func (f *crashFile) Stat() (fi fs.FileInfo, err error) {
+	err = f.c.do("stat", f.name, func() error {
+		fi = f.n.info(f.name)
+		return nil
+	})
+	return fi, err
+}
 
-// crashInfo describes an inode as it is at the time of asking.
+func (f *crashFile) Close() error { return nil }
+
+// crashInfo describes an inode as it was.
 type crashInfo struct {
-	n    *inode
-	name string
+	n     *inode
+	name  string
+	size  int64
+	mtime time.Time
+}
+
+func (n *inode) info(name string) *crashInfo {
+	return &crashInfo{n, name, int64(len(n.data)), n.mtime}
 }
 
 func (i *crashInfo) Name() string       { return i.name }
-func (i *crashInfo) Size() int64        { return int64(len(i.n.data)) }
-func (i *crashInfo) ModTime() time.Time { return i.n.mtime }
+func (i *crashInfo) Size() int64        { return i.size }
+func (i *crashInfo) ModTime() time.Time { return i.mtime }
 func (i *crashInfo) IsDir() bool        { return i.n.dir }
 func (i *crashInfo) Sys() any           { return nil }
 func (i *crashInfo) Mode() fs.FileMode {

@@ -71,8 +71,9 @@ type Store struct {
 	free   func() (uint64, error)
 	temps  atomic.Uint64 // numbers the files in tempDir
 
-	// pruning is read-locked from making a record directory to putting
-	// something into it, so that it is not removed as empty in between.
+	// pruning is read-locked while a record directory is made, filled or
+	// synced, so that it is not removed as empty meanwhile. No other lock is
+	// waited for under it but mu.
 	pruning sync.RWMutex
 
 	mu      sync.Mutex // guards what follows; no I/O under it

@@ -45,12 +45,11 @@ func (s *Store) putRecord(dir, name string, doc []byte) error {
 	}
 	if err != nil {
 		s.files.Remove(temp)
-		return err
 	}
-	return s.files.SyncDir(dir)
+	return err
 }
 
-// moveRecord moves a file into a record directory that it makes.
+// moveRecord moves a file, durably, into a record directory that it makes.
 func (s *Store) moveRecord(temp, dir, name string) error {
 	s.pruning.RLock()
 	defer s.pruning.RUnlock()
@@ -60,7 +59,10 @@ func (s *Store) moveRecord(temp, dir, name string) error {
 	if fi, err := s.files.Lstat(dir + "/" + name); err == nil && fi.IsDir() {
 		return fmt.Errorf("a directory: %w", store.ErrExist)
 	}
-	return s.files.Rename(temp, dir+"/"+name)
+	if err := s.files.Rename(temp, dir+"/"+name); err != nil {
+		return err
+	}
+	return s.files.SyncDir(dir)
 }
 
 // Record implements store.Recorder.
@@ -83,6 +85,16 @@ func (s *Store) RemoveRecord(ctx context.Context, key store.Key, name string) er
 }
 
 func (s *Store) removeRecord(dir, name string) error {
+	if err := s.unlinkRecord(dir, name); err != nil {
+		return err
+	}
+	s.prune(dir)
+	return nil
+}
+
+func (s *Store) unlinkRecord(dir, name string) error {
+	s.pruning.RLock()
+	defer s.pruning.RUnlock()
 	fi, err := s.files.Lstat(dir + "/" + name)
 	if isMissing(err) || err == nil && fi.IsDir() {
 		return fs.ErrNotExist
@@ -93,11 +105,7 @@ func (s *Store) removeRecord(dir, name string) error {
 	if err := s.files.Remove(dir + "/" + name); err != nil {
 		return err
 	}
-	if err := s.files.SyncDir(dir); err != nil {
-		return err
-	}
-	s.prune(dir)
-	return nil
+	return s.files.SyncDir(dir)
 }
 
 // prune removes a record directory that has become empty. That it fails on one

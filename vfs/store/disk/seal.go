@@ -238,8 +238,8 @@ func (s *Store) link(in *intent) (linked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if s.isLinked(in, data) {
-		return true, nil
+	if linked, err := s.isLinked(in, data); linked || err != nil {
+		return linked, err
 	}
 	if err := s.makeDirs(parent(in.bundle())); err != nil {
 		return false, err
@@ -248,15 +248,25 @@ func (s *Store) link(in *intent) (linked bool, err error) {
 		return false, err
 	}
 	err = s.files.Link(in.data(), in.bundle())
+	if err == nil {
+		return true, nil
+	}
 	if errors.Is(err, fs.ErrExist) {
 		err = fmt.Errorf("%s: %w", in.Key, store.ErrExist)
 	}
-	return err == nil || s.isLinked(in, data), err
+	// A failing disk may have linked and failed then. If it does not even
+	// tell, the seal must not be taken back.
+	linked, unknown := s.isLinked(in, data)
+	return linked || unknown != nil, err
 }
 
-func (s *Store) isLinked(in *intent, data fs.FileInfo) bool {
+// isLinked says whether the key has the upload's data.
+func (s *Store) isLinked(in *intent, data fs.FileInfo) (bool, error) {
 	fi, err := s.files.Lstat(in.bundle())
-	return err == nil && s.files.SameFile(fi, data)
+	if isMissing(err) {
+		return false, nil
+	}
+	return err == nil && s.files.SameFile(fi, data), err
 }
 
 // makeRoom links the staged documents into their directory under hidden names:
@@ -288,12 +298,7 @@ func (s *Store) rollBack(in *intent, cause error) error {
 }
 
 func (s *Store) takeBack(in *intent) error {
-	for _, doc := range in.Docs {
-		if err := s.files.Remove(in.waiting(doc)); err != nil && !isMissing(err) {
-			return err
-		}
-	}
-	if err := s.files.SyncDir(in.records()); err != nil && !isMissing(err) {
+	if err := s.leaveRoom(in); err != nil {
 		return err
 	}
 	s.prune(in.records())
@@ -307,22 +312,44 @@ func (s *Store) takeBack(in *intent) error {
 	return nil
 }
 
+// leaveRoom undoes makeRoom.
+func (s *Store) leaveRoom(in *intent) error {
+	s.pruning.RLock()
+	defer s.pruning.RUnlock()
+	for _, doc := range in.Docs {
+		if err := s.files.Remove(in.waiting(doc)); err != nil && !isMissing(err) {
+			return err
+		}
+	}
+	if err := s.files.SyncDir(in.records()); err != nil && !isMissing(err) {
+		return err
+	}
+	return nil
+}
+
 // finish is the third stage.
 func (s *Store) finish(in *intent) error {
 	if err := s.files.SyncDir(parent(in.bundle())); err != nil {
 		return err
 	}
+	if err := s.placeAll(in); err != nil {
+		return err
+	}
+	return s.clear(in)
+}
+
+func (s *Store) placeAll(in *intent) error {
+	if len(in.Docs) == 0 {
+		return nil
+	}
+	s.pruning.RLock()
+	defer s.pruning.RUnlock()
 	for _, doc := range in.Docs {
 		if err := s.place(in, doc); err != nil {
 			return err
 		}
 	}
-	if len(in.Docs) > 0 {
-		if err := s.files.SyncDir(in.records()); err != nil {
-			return err
-		}
-	}
-	return s.clear(in)
+	return s.files.SyncDir(in.records())
 }
 
 // place gives a staged document its name. A document that is no longer staged
@@ -334,8 +361,7 @@ func (s *Store) place(in *intent, doc string) error {
 	}
 	name := in.records() + "/" + doc
 	if fi, err := s.files.Lstat(name); err == nil && s.files.SameFile(fi, staged) {
-		// rename(2) does nothing between two names of one file.
-		return removed(s.files.Remove(in.waiting(doc)))
+		return nil // rename(2) does nothing between two names of one file
 	}
 	if err := s.files.Link(in.staged(doc), in.waiting(doc)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
