@@ -1,0 +1,77 @@
+package sshd
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Conn names a connection in events. Account and Tenant are empty before the
+// login, Client before the handshake.
+type Conn struct {
+	Session string // the connection's ID in the log
+	Remote  string // address and port
+	Client  string // SSH version string, escaped
+	Account string
+	Tenant  string
+}
+
+// Events are hooks for metrics and audits. They are called by many goroutines
+// and must be fast.
+type Events struct {
+	Connected  func(Conn)
+	Dropped    func(remote string, reason error) // a limit was reached
+	AuthFailed func(c Conn, method string)
+	LoggedIn   func(c Conn, method string)
+	Closed     func(c Conn, took time.Duration)
+}
+
+func (e Events) connected(c Conn) {
+	if e.Connected != nil {
+		e.Connected(c)
+	}
+}
+
+func (e Events) dropped(remote string, reason error) {
+	if e.Dropped != nil {
+		e.Dropped(remote, reason)
+	}
+}
+
+func (e Events) authFailed(c Conn, method string) {
+	if e.AuthFailed != nil {
+		e.AuthFailed(c, method)
+	}
+}
+
+func (e Events) loggedIn(c Conn, method string) {
+	if e.LoggedIn != nil {
+		e.LoggedIn(c, method)
+	}
+}
+
+func (e Events) closed(c Conn, took time.Duration) {
+	if e.Closed != nil {
+		e.Closed(c, took)
+	}
+}
+
+// maxPrintable bounds what a peer can put into a log line, in bytes.
+const maxPrintable = 255
+
+// printable makes a peer's string safe for a log or a terminal: at most 255
+// bytes of it, and everything that is not a printable character escaped.
+func printable(s string) string {
+	if len(s) > maxPrintable {
+		s = strings.ToValidUTF8(s[:maxPrintable], "") + "..."
+	}
+	if strings.IndexFunc(s, hidden) < 0 {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
+func hidden(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }

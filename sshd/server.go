@@ -1,0 +1,206 @@
+package sshd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+const (
+	// quiet is how long a session has sent nothing when Shutdown counts it as
+	// idle: a client that waits for its user, not an upload.
+	quiet = 5 * time.Second
+	// linger is how long a peer may take to read its exit status at the end.
+	linger = 3 * time.Second
+	// sweep is how often Shutdown looks for connections that became idle.
+	sweep = 100 * time.Millisecond
+	// maxAcceptPause is between two failing accepts, such as without files.
+	maxAcceptPause = time.Second
+)
+
+// ErrShutdown is returned by Serve after Shutdown was called.
+var ErrShutdown = errors.New("serve ssh: the server was shut down")
+
+// Server serves SSH connections. It is safe for concurrent use.
+type Server struct {
+	cfg  Config
+	ssh  *ssh.ServerConfig // what all connections have in common
+	gate *gate
+
+	// ctx ends when sessions are to end.
+	ctx  context.Context
+	stop context.CancelFunc
+
+	mu        sync.Mutex // guards all below
+	closing   bool
+	listeners map[net.Listener]struct{}
+	conns     map[*connection]struct{}
+	wg        sync.WaitGroup // of conns; added to only while not closing
+}
+
+// New checks the Config and returns a Server that serves nothing yet.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("new ssh server: %w", err)
+	}
+	cfg.Commands = maps.Clone(cfg.Commands)
+	common, err := serverConfig(&cfg)
+	if err != nil {
+		return nil, fmt.Errorf("new ssh server: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, ssh: common,
+		gate:      newGate(cfg.Limits, func() int { return rand.IntN(100) }),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*connection]struct{}),
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Serve accepts connections from l until ctx ends, which gives nil, until
+// Shutdown is called, which gives nil, or until l is broken. It closes l. The
+// connections go on until they end or Shutdown ends them. After Shutdown it
+// returns ErrShutdown.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer l.Close()
+	if !s.listen(l) {
+		return ErrShutdown
+	}
+	defer s.forget(l)
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	pause := time.Duration(0)
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.start(c)
+		case ctx.Err() != nil || s.isClosing():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("serve ssh: %w", err)
+		default:
+			pause = min(max(2*pause, 5*time.Millisecond), maxAcceptPause)
+			s.cfg.Log.Error("accept failed", "err", err, "pause", pause.String())
+			sleep(ctx, pause)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// listen notes l for Shutdown, and is false after it.
+func (s *Server) listen(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.listeners[l] = struct{}{}
+	}
+	return !s.closing
+}
+
+func (s *Server) forget(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// start serves c where the limits let it in.
+func (s *Server) start(c net.Conn) {
+	remote := c.RemoteAddr().String()
+	seat, err := s.gate.enter(source(c.RemoteAddr()))
+	if err != nil {
+		c.Close()
+		s.cfg.Log.Debug("connection dropped", "remote", remote, "err", err)
+		s.cfg.Events.dropped(remote, err)
+		return
+	}
+	conn := newConnection(s, c, seat)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		conn.cancel()
+		seat.leave()
+		c.Close()
+		return
+	}
+	s.conns[conn] = struct{}{}
+	s.wg.Go(func() {
+		conn.serve()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, conn)
+	})
+}
+
+// Shutdown stops listening and closes every connection as soon as no session of
+// it is receiving. What still runs when ctx ends is told to end: uploads are
+// suspended, and peers have 3 seconds to read why. It returns when every
+// goroutine of the server has ended: nil if that was before ctx ended, else
+// ctx's error. A handler that waits for its storage is waited for.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	s.mu.Unlock()
+	err := s.settle(ctx)
+	s.stop()
+	s.eachConn(func(c *connection) { c.end() })
+	s.wg.Wait()
+	return err
+}
+
+// settle ends connections as they become quiet, until none is left or ctx ends.
+func (s *Server) settle(ctx context.Context) error {
+	tick := time.NewTicker(sweep)
+	defer tick.Stop()
+	for {
+		n := s.eachConn(func(c *connection) {
+			if c.isQuiet() {
+				c.end()
+			}
+		})
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// eachConn calls f for every connection and returns how many there are.
+func (s *Server) eachConn(f func(*connection)) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		f(c)
+	}
+	return len(s.conns)
+}

@@ -1,0 +1,186 @@
+package sshd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"bundleup/auth"
+	"bundleup/sshd/sftp"
+	"bundleup/vfs"
+)
+
+// Exit statuses, as shells have them.
+const (
+	exitOK       = 0
+	exitFailed   = 1
+	exitNotFound = 127
+)
+
+// Session is one session channel (RFC 4254, 6) with the one program that runs
+// on it. Its Read is the program's standard input, its Write standard output.
+type Session struct {
+	conn   *connection
+	ch     ssh.Channel
+	active atomic.Int64 // when the peer last sent data, Unix nanoseconds
+	once   sync.Once    // the exit
+}
+
+func newSession(c *connection, ch ssh.Channel) *Session {
+	s := &Session{conn: c, ch: ch}
+	s.active.Store(time.Now().UnixNano())
+	return s
+}
+
+// Account is who is logged in.
+func (s *Session) Account() *auth.Account { return s.conn.account }
+
+// Log has the session's attributes.
+func (s *Session) Log() *slog.Logger { return s.conn.log }
+
+// Client is the peer's version string, escaped.
+func (s *Session) Client() string { return s.conn.meta.Client }
+
+// View is the connection's, made for protocol at its first use.
+func (s *Session) View(protocol string) (vfs.View, error) { return s.conn.viewFor(protocol) }
+
+// Stderr is the program's standard error.
+func (s *Session) Stderr() io.Writer { return s.ch.Stderr() }
+
+// Read is standard input.
+func (s *Session) Read(p []byte) (int, error) {
+	n, err := s.ch.Read(p)
+	if n > 0 {
+		s.active.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// Write is standard output.
+func (s *Session) Write(p []byte) (int, error) { return s.ch.Write(p) }
+
+// Close ends the session as failed, if it has not ended.
+func (s *Session) Close() error {
+	s.exit(exitFailed)
+	return nil
+}
+
+// exit sends the status and closes the channel. Errors mean that the peer has
+// gone.
+func (s *Session) exit(status int) {
+	s.once.Do(func() {
+		_, _ = s.ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
+		_ = s.ch.CloseWrite()
+		_ = s.ch.Close()
+	})
+}
+
+// serve answers the channel's requests until the peer has closed it as well. It
+// then waits for the program.
+func (s *Session) serve(reqs <-chan *ssh.Request) {
+	s.conn.goroutine(func() { discard(s.ch.Stderr()) })
+	started := false
+	var program sync.WaitGroup
+	defer program.Wait()
+	unused := time.AfterFunc(s.conn.server.cfg.Limits.Handshake, func() { s.Close() })
+	defer unused.Stop()
+	for req := range reqs {
+		run, ok := s.request(req, started)
+		if req.WantReply {
+			req.Reply(ok, nil)
+		}
+		if run == nil {
+			continue
+		}
+		started = true
+		unused.Stop()
+		program.Go(func() {
+			defer s.conn.recovered()
+			s.exit(run())
+			discard(s.ch)
+		})
+	}
+}
+
+// request says what a request starts and whether it is granted. Only one
+// program runs on a channel (RFC 4254, 6.5).
+func (s *Session) request(req *ssh.Request, started bool) (run func() int, ok bool) {
+	switch req.Type {
+	case "env":
+		return nil, true // clients that cannot set LANG complain to their user
+	case "shell":
+		run = s.shell
+	case "exec", "subsystem":
+		var arg struct{ Text string }
+		if ssh.Unmarshal(req.Payload, &arg) != nil {
+			return nil, false
+		}
+		run = func() int { return s.exec(arg.Text) }
+		if req.Type == "subsystem" {
+			if arg.Text != "sftp" {
+				return nil, false
+			}
+			run = s.sftp
+		}
+	}
+	if started || run == nil {
+		return nil, false
+	}
+	return run, true
+}
+
+// sftp runs the subsystem. OpenSSH's scp fails without an exit status of 0.
+func (s *Session) sftp() int {
+	view, err := s.View("sftp")
+	if err != nil {
+		return s.noView(err)
+	}
+	err = sftp.Serve(s.conn.ctx, s, s.Stderr(), view, sftp.Options{
+		Client: s.conn.meta.Client, Log: s.conn.log, MaxHandles: s.conn.server.cfg.Limits.HandlesPerSession,
+	})
+	if err == nil {
+		return exitOK
+	}
+	if !errors.Is(err, sftp.ErrHungUp) && s.conn.ctx.Err() == nil {
+		s.conn.log.Info("sftp ended", "err", printable(err.Error()))
+	}
+	return exitFailed
+}
+
+// noView tells the peer nothing of why.
+func (s *Session) noView(err error) int {
+	s.conn.log.Error("no view for account", "err", err)
+	s.tell("bundleup: this account may do nothing here: ask support")
+	return exitFailed
+}
+
+// tell writes lines to standard error, for a terminal in any mode.
+func (s *Session) tell(lines ...string) {
+	_, _ = io.WriteString(s.Stderr(), strings.Join(lines, "\r\n")+"\r\n")
+}
+
+// shell says what to type instead. The words "password:" and the prompt of the
+// sftp client must not be in it: sos drives sftp by looking for them.
+func (s *Session) shell() int {
+	s.discardInput()
+	user := s.conn.account.Name
+	lines := []string{
+		fmt.Sprintf("Hello %s. This is bundleup: it takes diagnostic bundles (.tgz) and has no shell.", printable(user)),
+		"To send a bundle, type on your own machine:",
+		fmt.Sprintf("  scp bundle.tgz %s@HOST:", printable(user)),
+		fmt.Sprintf("  sftp %s@HOST     and then: put bundle.tgz", printable(user)),
+		"with the HOST and the port that you have used now.",
+	}
+	_, _ = io.WriteString(s, strings.Join(lines, "\r\n")+"\r\n")
+	return exitFailed
+}
+
+// discardInput reads on for a program that takes no input.
+func (s *Session) discardInput() { s.conn.goroutine(func() { discard(s.ch) }) }
