@@ -68,9 +68,11 @@ type Writer interface {
 
 	// Seal publishes the bytes as the object key with meta beside it: when
 	// it returns nil both are durable and visible, and the upload is gone.
-	// If key is taken the error wraps ErrExist and nothing has changed. Any
+	// If key is taken the error wraps ErrExist and nothing has changed; the
+	// object that has it can be opened, with its documents, unless its own
+	// seal is one that failed and waits to be completed. Any
 	// other error leaves the upload resumable or sealed, never half visible;
-	// Reopening the store decides which.
+	// reopening the store decides which.
 	Seal(ctx context.Context, key Key, meta Meta) error
 
 	// Discard forgets the upload and its bytes.

@@ -2,6 +2,7 @@
 //
 //	bundles/acme/case-17/X.tgz        sealed objects, nothing else
 //	records/acme/case-17/X.tgz/NAME   their documents, and those of refusals
+//	records/.tmp/                     documents being written
 //	uploads/acme/ID/                  data, name and state of an upload
 //	lock                              held by the daemon that owns the root
 //
@@ -39,7 +40,7 @@ const (
 	bundlesDir = "bundles"
 	recordsDir = "records"
 	uploadsDir = "uploads"
-	tempDir    = "records/.tmp" // documents being written; emptied by Open
+	tempDir    = "records/.tmp" // emptied by Open
 	lockName   = "lock"
 )
 

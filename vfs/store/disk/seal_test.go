@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"slices"
@@ -114,6 +115,30 @@ func TestVisibleOnlyWhenDurable(t *testing.T) {
 	}
 	if _, _, err := readObject(m.Store, key); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSealWaitsForItsRival: a seal of a key that is being sealed waits, as long
+// as its context does.
+func TestSealWaitsForItsRival(t *testing.T) {
+	m := newMust(t)
+	_, w := m.create("acme/X.tgz", "bytes")
+	_, rival := m.create("acme/X.tgz", "other bytes")
+	m.f.fault = func(_ int, op, name string) (error, error) {
+		if op != "link" || !strings.HasPrefix(name, bundlesDir) {
+			return nil, nil
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		time.AfterFunc(time.Millisecond, cancel)
+		if err := rival.Seal(ctx, "acme/X.tgz", docs()); !errors.Is(err, context.Canceled) {
+			t.Errorf("the rival's seal: %v, want %v", err, context.Canceled)
+		}
+		return nil, nil
+	}
+	m.ok(w.Seal(ctx, "acme/X.tgz", docs("receipt")))
+	m.f.fault = nil
+	if err := rival.Seal(ctx, "acme/X.tgz", docs()); !errors.Is(err, store.ErrExist) {
+		t.Errorf("the rival's seal: %v, want %v", err, store.ErrExist)
 	}
 }
 
