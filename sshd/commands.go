@@ -9,7 +9,7 @@ import (
 
 // Command is a program that "ssh host NAME ARGS" runs; it returns its exit
 // status. args are the words after the name. It must end when ctx does, and
-// reads its standard input to the end or not at all.
+// must not read its standard input after it returned.
 type Command func(ctx context.Context, s *Session, args []string) int
 
 // exec runs a command line: scp, which has quoting rules of its own, or one of

@@ -31,6 +31,10 @@ type Session struct {
 	ch     ssh.Channel
 	active atomic.Int64 // when the peer last sent data, Unix nanoseconds
 	once   sync.Once    // the exit
+
+	// drain starts the one goroutine that throws input away. x/crypto wakes
+	// only one reader at the end of a channel: a second would wait for ever.
+	drain sync.Once
 }
 
 func newSession(c *connection, ch ssh.Channel) *Session {
@@ -104,7 +108,7 @@ func (s *Session) serve(reqs <-chan *ssh.Request) {
 		program.Go(func() {
 			defer s.conn.recovered()
 			s.exit(run())
-			discard(s.ch)
+			s.discardInput()
 		})
 	}
 }
@@ -182,5 +186,7 @@ func (s *Session) shell() int {
 	return exitFailed
 }
 
-// discardInput reads on for a program that takes no input.
-func (s *Session) discardInput() { s.conn.goroutine(func() { discard(s.ch) }) }
+// discardInput reads on where no program does, so that nothing piles up.
+func (s *Session) discardInput() {
+	s.drain.Do(func() { s.conn.goroutine(func() { discard(s.ch) }) })
+}
