@@ -1,0 +1,150 @@
+package sshd
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestWords(t *testing.T) {
+	for line, want := range map[string][]string{
+		"":                   nil,
+		"  a  b\t":           {"a", "b"},
+		`'a b' "c 'd'" e\ f`: {"a b", "c 'd'", "e f"},
+		`"a\"b\x" '\'`:       {`a"b\x`, `\`},
+		`a''b ""`:            {"ab", ""},
+		"a;b|c $x `y`":       {"a;b|c", "$x", "`y`"},
+	} {
+		if got, err := words(line); err != nil || !slices.Equal(got, want) {
+			t.Errorf("words(%q): got %q, %v; want %q", line, got, err, want)
+		}
+	}
+	for _, line := range []string{`'`, `"a`, `a\`, strings.Repeat("x", maxLine+1), strings.Repeat("x ", maxWords+2)} {
+		if got, err := words(line); err == nil {
+			t.Errorf("words of %d bytes: got %d words, want an error", len(line), len(got))
+		}
+	}
+}
+
+func TestGate(t *testing.T) {
+	l := DefaultLimits()
+	l.Startups = Startups{Start: 2, Rate: 50, Full: 4}
+	roll := 0
+	g := newGate(l, func() int { return roll })
+	here := source(&net.TCPAddr{IP: net.ParseIP("192.0.2.1")})
+	var seats []*seat
+	enter := func(r int) error {
+		roll = r
+		s, err := g.enter(here)
+		if err == nil {
+			seats = append(seats, s)
+		}
+		return err
+	}
+	for i, c := range []struct {
+		roll int
+		want error
+	}{{0, nil}, {0, nil}, {49, errStartups}, {50, nil}, {74, errStartups}, {75, nil}, {99, errStartups}} {
+		if got := enter(c.roll); got != c.want {
+			t.Errorf("step %d: got %v, want %v", i, got, c.want)
+		}
+	}
+	for _, s := range seats {
+		if err := s.login("acme"); err != nil {
+			t.Error(err)
+		}
+		s.leave()
+		s.leave()
+	}
+	if g.open != 0 || g.startups != 0 || len(g.sources) != 0 || len(g.accounts) != 0 {
+		t.Errorf("after all left: %d open, %d startups, %v, %v", g.open, g.startups, g.sources, g.accounts)
+	}
+}
+
+func TestSourceIsANetworkOfIPv6(t *testing.T) {
+	a := source(&net.TCPAddr{IP: net.ParseIP("2001:db8::1")})
+	b := source(&net.TCPAddr{IP: net.ParseIP("2001:db8::ffff:1")})
+	if a != b || a == source(&net.TCPAddr{IP: net.ParseIP("2001:db8:0:1::1")}) {
+		t.Errorf("%v and %v must be one source", a, b)
+	}
+}
+
+func TestTimedConn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		defer b.Close()
+		c := &timedConn{Conn: a, silence: time.Minute, write: time.Minute}
+		if err := c.arm(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !os.IsTimeout(err) {
+			t.Errorf("read from a silent peer: %v", err)
+		}
+		if _, err := c.Write([]byte("x")); !os.IsTimeout(err) {
+			t.Errorf("write to a stalled peer: %v", err)
+		}
+	})
+}
+
+func TestHandshakeTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(config(t, newSigner(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := net.Pipe()
+		go discard(b)
+		s.start(a)
+		s.wg.Wait()
+		if s.gate.open != 0 {
+			t.Error("the seat is still taken")
+		}
+	})
+}
+
+func TestHostKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	first, err := LoadOrMakeHostKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := LoadOrMakeHostKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, a := Fingerprints(first), Fingerprints(again); len(f) != 3 || !slices.Equal(f, a) {
+		t.Errorf("fingerprints: made %v, loaded %v", f, a)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 3 {
+		t.Errorf("got %d files, %v; want 3", len(files), err)
+	}
+	file := filepath.Join(dir, "ssh_host_ed25519_key")
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadHostKeys([]string{file}); err == nil {
+		t.Error("a key that everybody may read was loaded")
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"SSH-2.0-x_1": "SSH-2.0-x_1",
+		"a\x1b[2Jb":   `a\x1b[2Jb`,
+		"a\u202eb":    `a\u202eb`,
+		"\xff":        `\xff`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q): got %q, want %q", in, got, want)
+		}
+	}
+	if got := printable(strings.Repeat("x", 1000)); len(got) > maxPrintable+3 {
+		t.Errorf("1000 bytes became %d", len(got))
+	}
+}
