@@ -73,9 +73,9 @@ func (c *Config) complete() error {
 	case len(c.HostKeys) == 0:
 		return errors.New("at least one host key is needed")
 	case c.Auth == nil:
-		return errors.New("Auth must be set")
+		return errors.New("an authenticator is needed: set Auth")
 	case c.View == nil:
-		return errors.New("View must be set")
+		return errors.New("a view is needed: set View")
 	}
 	if c.Version == "" {
 		c.Version = "SSH-2.0-bundleup"
