@@ -141,11 +141,16 @@ func archive(parts ...any) []byte {
 // whole is archive with an end marker.
 func whole(parts ...any) []byte { return append(archive(parts...), eof...) }
 
-// gz makes a gzip file with a member for each of bodies.
+// gz makes a gzip file with a member for each of bodies. Small ones are stored,
+// so that a place in the file is a place in the archive.
 func gz(bodies ...[]byte) []byte {
 	var b bytes.Buffer
 	for _, body := range bodies {
-		w := gzip.NewWriter(&b)
+		level := gzip.DefaultCompression
+		if len(body) < 8<<10 {
+			level = gzip.NoCompression
+		}
+		w, _ := gzip.NewWriterLevel(&b, level)
 		w.Write(body)
 		w.Close()
 	}

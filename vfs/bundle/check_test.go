@@ -63,7 +63,7 @@ func checkVerdict(t *testing.T, s sample, m *Manifest, r *Rejection) {
 // does any save and restore between them.
 func TestSplitting(t *testing.T) {
 	for _, s := range corpus(t) {
-		if len(s.data) > 8<<10 {
+		if len(s.data) > 9<<10 {
 			continue // TestSplittingLong
 		}
 		t.Run(s.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestSplitting(t *testing.T) {
 
 func TestSplittingLong(t *testing.T) {
 	for _, s := range corpus(t) {
-		if len(s.data) <= 8<<10 {
+		if len(s.data) <= 9<<10 {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
@@ -315,4 +315,40 @@ func TestImpliedDirectories(t *testing.T) {
 	if r == nil || r.Rule != RuleLimit {
 		t.Errorf("40 names with 76,000 directories: %v, want rule limit", r)
 	}
+}
+
+// TestWalkerSaved saves the walker behind every byte of what is inside the
+// samples.
+func TestWalkerSaved(t *testing.T) {
+	for _, s := range corpus(t) {
+		z, err := gzip.NewReader(bytes.NewReader(s.data))
+		if err != nil {
+			continue
+		}
+		body, _ := io.ReadAll(io.LimitReader(z, 20<<10))
+		whole := walker{maxEntries: 100, names: newNames([2]uint64{1, 2}, 100)}
+		want := whole.write(body)
+		w := walker{maxEntries: 100, names: newNames([2]uint64{1, 2}, 100)}
+		var got *Rejection
+		for i := 0; i < len(body) && got == nil; i++ {
+			w = rebornWalker(t, &w)
+			got = w.write(body[i : i+1])
+		}
+		if (got == nil) != (want == nil) || got != nil && *got != *want || string(w.name) != string(whole.name) {
+			t.Errorf("%s: saved behind every byte %v, else %v", s.name, got, want)
+		}
+	}
+}
+
+func rebornWalker(t *testing.T, w *walker) walker {
+	t.Helper()
+	save := &codec{}
+	w.fields(save)
+	n := walker{maxEntries: w.maxEntries, pos: w.pos, names: newNames([2]uint64{}, w.maxEntries)}
+	load := &codec{load: true, b: save.b}
+	n.fields(load)
+	if load.err != nil || len(load.b) > 0 {
+		t.Fatalf("restore: %v, %d bytes left", load.err, len(load.b))
+	}
+	return n
 }

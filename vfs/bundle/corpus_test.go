@@ -39,9 +39,7 @@ func corpus(t testing.TB) []sample {
 	contradictionSamples(tarred)
 	linkSamples(tarred)
 	typeSamples(tarred)
-	for _, s := range goSamples(t) {
-		all = append(all, s)
-	}
+	all = append(all, goSamples(t)...)
 	return append(all, programSamples(t)...)
 }
 
@@ -390,6 +388,8 @@ func sparseSamples(tarred tarAdder) {
 	bad("no map", pax('x', "GNU.sparse.size", "5000"), file(data))
 	bad("name only", pax('x', "GNU.sparse.name", "sparse"), file(data))
 	bad("version", pax('x', "GNU.sparse.major", "2", "GNU.sparse.minor", "0", "GNU.sparse.size", "5000"), file(data))
+	bad("half a version", pax('x', "GNU.sparse.major", "1", "GNU.sparse.realsize", "5000"), file(data))
+	bad("version in two digits", pax('x', "GNU.sparse.major", "01", "GNU.sparse.minor", "0", "GNU.sparse.realsize", "5000"), file(data))
 	bad("a directory", pax('x', "GNU.sparse.size", "5000", "GNU.sparse.map", "0,0"), entry('5', "d", ""))
 
 	one := []string{"GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.name", "sparse", "GNU.sparse.realsize", "5000"}
@@ -669,9 +669,9 @@ func fillTree(t testing.TB, dir string) {
 	f, err := os.Create(filepath.Join(dir, "lastlog"))
 	must(err)
 	for i := range int64(12) {
-		_, err = f.WriteAt([]byte("data"), i<<20)
+		_, err = f.WriteAt([]byte("data"), i<<16)
 		must(err)
 	}
-	must(f.Truncate(100 << 20))
+	must(f.Truncate(1 << 20))
 	must(f.Close())
 }

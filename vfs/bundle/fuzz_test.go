@@ -98,7 +98,8 @@ func readLike(t *testing.T, data, body []byte) {
 	var names []string
 	c.OnEntry(func(e *Entry) { names = append(names, string(e.Name)) })
 	c.Write(data)
-	r := tar.NewReader(bytes.NewReader(body))
+	body = append(body, eof...) // archive/tar wants whole blocks of zeros
+	r := tar.NewReader(bytes.NewReader(body[:len(body)&^(blockSize-1)]))
 	for i := 0; ; i++ {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) && i == len(names) {

@@ -310,6 +310,9 @@ func (x *records) applyNumber(e *extension) *Rejection {
 		return badRecord("the PAX record " + paxKeys[x.id] + " is no number")
 	}
 	if x.id != keySize {
+		if (x.id == keySparseMajor || x.id == keySparseMinor) && len(x.value) > 1 {
+			return badSparse("the sparse format's version is unknown") // readers compare the text
+		}
 		e.sparse.seen = true
 		return e.sparse.number(x.id, int64(v))
 	}

@@ -75,19 +75,23 @@ const (
 func (r *Rejection) Message(name string) string {
 	var b strings.Builder
 	if name != "" {
-		q := strconv.Quote(name)
-		b.WriteString(shorten(q[1:len(q)-1], maxShownName) + " ")
+		b.WriteString(shown(name, maxShownName) + " ")
 	}
 	b.WriteString("refused at byte " + thousands(r.Offset) + ": ")
 	if r.Entry != "" {
-		q := strconv.Quote(r.Entry)
-		b.WriteString(`entry "` + shorten(q[1:len(q)-1], maxShownEntry) + `": `)
+		b.WriteString(`entry "` + shown(r.Entry, maxShownEntry) + `": `)
 	}
 	b.WriteString(r.Reason + " (rule " + string(r.Rule) + ")")
 	if r.Mend != "" {
 		b.WriteString(": " + r.Mend)
 	}
 	return defuse(b.String())
+}
+
+// shown is a name as a message shows it, of at most max bytes.
+func shown(name string, max int) string {
+	q := strconv.Quote(name)
+	return shorten(defuse(q[1:len(q)-1]), max)
 }
 
 // shorten cuts the middle out of s if it is longer than max bytes.

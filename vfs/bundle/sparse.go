@@ -64,13 +64,13 @@ func (s *sparse) endMap() *Rejection {
 }
 
 // inData reports form 1.0, whose map stands in front of the data.
-func (s *sparse) inData() bool { return s.versions != 0 && s.major == 1 }
+func (s *sparse) inData() bool { return s.major == 1 }
 
 // judge says what is wrong with the records of a file that stores size bytes.
 // For form 1.0 the map is still to come.
 func (s *sparse) judge(size int64) *Rejection {
 	switch {
-	case s.versions != 0 && !(s.major == 1 && s.minor == 0 || s.major == 0 && s.minor <= 1):
+	case s.versions != 0 && s.versions != 3, s.major > 1, s.minor > 1-s.major:
 		return badSparse("the sparse format's version is unknown")
 	case !s.hasReal:
 		return badSparse("a sparse file has no real size")

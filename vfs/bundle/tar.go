@@ -474,6 +474,6 @@ func (w *walker) endMap(left int64) *Rejection {
 	if r := w.fragments.judge(w.fmap.real, left-fill); r != nil {
 		return r
 	}
-	w.skip(left + padding(w.entry.Size))
+	w.skip(left + padding(w.fmap.read+left))
 	return nil
 }
