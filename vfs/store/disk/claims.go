@@ -7,12 +7,13 @@ import (
 	"bundleup/vfs/store"
 )
 
-// A claim hides a key from its seal's first step to its last, so that nobody
-// sees an object that is not yet durable or lacks its documents, and makes
-// other seals of the key wait for the outcome.
+// A claim makes other seals of a key wait for the outcome of one. As soon as
+// that one knows that the key is free it hides it, until its last step: nobody
+// is to see an object that is not yet durable or lacks its documents.
 type claim struct {
 	done  chan struct{} // closed when the claim is given up or stuck
-	stuck bool          // the seal failed halfway; guarded by Store.mu
+	hides bool          // guarded by Store.mu, as is stuck
+	stuck bool          // the seal failed halfway
 }
 
 // claim takes key, waiting for a seal that is under way. A key whose seal is
@@ -79,9 +80,17 @@ func (s *Store) setHalf(u *upload, key store.Key) {
 	}
 }
 
-// hidden says that key is being sealed.
+// hide hides a claimed key that is free.
+func (s *Store) hide(key store.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claims[key].hides = true
+}
+
+// hidden says that what is at key, if anything, is not sealed yet.
 func (s *Store) hidden(key store.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.claims[key] != nil
+	c := s.claims[key]
+	return c != nil && (c.hides || c.stuck)
 }

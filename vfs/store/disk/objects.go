@@ -57,7 +57,7 @@ func (s *Store) openObject(ctx context.Context, key store.Key) (*object, error) 
 	if err != nil {
 		return nil, err
 	}
-	// Asked after the file was found: a seal claims before it links.
+	// Asked after the file was found: a seal hides the key before it links.
 	if s.hidden(key) {
 		f.Close()
 		return nil, fs.ErrNotExist

@@ -25,7 +25,8 @@ import (
 //
 // Stages 2 and 3 read nothing but the intent and the disk, and each of their
 // steps may be repeated: recovery runs the same code. The key is claimed all
-// the time, so what others see changes once, at the end.
+// the time and hidden while it is neither free nor sealed, so what others see
+// changes once, at the end.
 
 // intent is what a seal is about to do.
 type intent struct {
@@ -118,6 +119,7 @@ func (w *writer) prepare(in *intent, meta store.Meta) error {
 	if err := w.s.wantFree(in); err != nil {
 		return err
 	}
+	w.s.hide(in.Key)
 	if err := w.stage(in, meta); err != nil {
 		w.s.unstage(in)
 		return err

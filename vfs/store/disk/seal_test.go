@@ -142,6 +142,28 @@ func TestSealWaitsForItsRival(t *testing.T) {
 	}
 }
 
+// TestLoserDoesNotHideTheWinner: a seal that finds its key taken never makes
+// the object that has it disappear.
+func TestLoserDoesNotHideTheWinner(t *testing.T) {
+	const key = "acme/X.tgz"
+	m := newMust(t)
+	_, w := m.create(key, "bytes")
+	m.ok(w.Seal(ctx, key, docs("receipt")))
+	_, w = m.create(key, "other bytes")
+	m.f.fault = func(int, string, string) (error, error) {
+		fault := m.f.fault
+		defer func() { m.f.fault = fault }()
+		m.f.fault = nil
+		if got, _, err := readObject(m.Store, key); got != "bytes" {
+			t.Errorf("object = %q, %v", got, err)
+		}
+		return nil, nil
+	}
+	if err := w.Seal(ctx, key, docs("receipt")); !errors.Is(err, store.ErrExist) {
+		t.Errorf("seal: %v, want %v", err, store.ErrExist)
+	}
+}
+
 func TestFullDiskLeavesTheUpload(t *testing.T) {
 	for _, tc := range []struct{ op, part string }{
 		{"open", "doc.receipt"},
