@@ -70,7 +70,7 @@ func (c *Check) Write(p []byte) (n int, err error) {
 	if r == nil {
 		return len(p), nil
 	}
-	c.rejection, c.dec = r, nil
+	c.rejection, c.dec, c.tar.names.slots = r, nil, nil // whose memory is large
 	return int(min(max(r.Offset-start, 0), int64(len(p)))), r
 }
 
@@ -197,7 +197,7 @@ func (c *Check) takePadding(p []byte) (int, *Rejection) {
 // The decoder is fed a grain at a time, so that these places, and those at
 // which the ratio is judged, do not depend on the writes.
 func grain(at int64) int64 {
-	return 1 << min(max(bits.Len64(uint64(at))-7, 4), 12)
+	return 1 << min(max(bits.Len64(uint64(at))-7, 4), 14)
 }
 
 // takeBody decodes up to the end of the grain.

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -300,6 +301,33 @@ func TestLimitsValidate(t *testing.T) {
 		if l.Validate() == nil {
 			t.Errorf("limits %+v are valid", l)
 		}
+	}
+}
+
+// TestRatio: a bomb is refused soon after the first GiB, at the same place
+// however it is cut.
+func TestRatio(t *testing.T) {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestSpeed)
+	w.Write(entry('0', "zeros", "").with(124, "77777777777\x00").bytes())
+	w.Flush()
+	head := bytes.Clone(b.Bytes())
+	b.Reset()
+	w.Write(make([]byte, 1<<20))
+	w.Flush()
+	bomb := append([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"), head...)
+	bomb = append(bomb, bytes.Repeat(b.Bytes(), 1200)...)
+	c := NewCheck(Limits{})
+	_, r := feed(t, c, bomb, func(left int) int { return min(left, 32<<10) })
+	if r == nil || r.Rule != RuleLimit || r.Entry != "zeros" {
+		t.Fatalf("bomb: %v, want rule limit", r)
+	}
+	if got := c.Progress().Unpacked; got < ratioFrom || got > ratioFrom+(32<<20) {
+		t.Errorf("refused after %d bytes", got)
+	}
+	_, other := feed(t, NewCheck(Limits{}), bomb, func(left int) int { return min(left, 5001) })
+	if verdictOf(nil, other) != verdictOf(nil, r) {
+		t.Errorf("in other writes %v, want %v", other, r)
 	}
 }
 

@@ -38,7 +38,7 @@ type Rejection struct {
 	// Offset is how many compressed bytes lie before the place that shows it:
 	// to the byte for what gzip and DEFLATE show; for what the tar inside
 	// shows, at most 16 bytes before it in the first KiB, then a 64th of the
-	// way, and never more than 4 KiB.
+	// way, and never more than 16 KiB.
 	Offset int64
 	Reason string // what is wrong, lower case, no full stop
 	Mend   string // what to do about it; may be empty

@@ -233,3 +233,83 @@ func oldSparse(slots []byte, more byte, m *sparseMap) (bool, *Rejection) {
 	}
 	return more != 0, nil
 }
+
+// startOldSparse reads the fragments and the real size out of a GNU header of
+// type S.
+func (w *walker) startOldSparse(b *block) *Rejection {
+	real, digits, ok := number(b[483:495])
+	switch {
+	case !b.isGNU():
+		return badSparse("a sparse file is not in the GNU format")
+	case w.ext.sparse.seen:
+		return badSparse("a sparse file has two maps")
+	case !ok || digits == 0 || real < 0:
+		return badSparse("a sparse file has no real size")
+	}
+	w.entry.Sparse, w.entry.RealSize, w.fragments = true, real, sparseMap{}
+	more, r := oldSparse(b[386:482], b[482], &w.fragments)
+	return w.endFragments(more, r)
+}
+
+// fragments takes an extension block of an old GNU sparse header.
+func (w *walker) moreFragments(b *block, next int64) *Rejection {
+	w.entry.Offset = next
+	more, r := oldSparse(b[:504], b[504], &w.fragments)
+	return w.endFragments(more, r)
+}
+
+func (w *walker) endFragments(more bool, r *Rejection) *Rejection {
+	if r != nil {
+		return r
+	}
+	if w.stage = atFragment; more {
+		return nil
+	}
+	if r := w.fragments.judge(w.entry.RealSize, w.entry.Size); r != nil {
+		return r
+	}
+	w.enter()
+	return nil
+}
+
+// startMap goes on to the map of a PAX 1.0 sparse file.
+func (w *walker) startMap() *Rejection {
+	if w.entry.Size == 0 {
+		return badSparse("a sparse file has no map")
+	}
+	w.enter()
+	w.stage, w.need = inMap, w.entry.Size
+	w.fragments, w.fmap = sparseMap{}, mapReader{real: w.entry.RealSize}
+	return nil
+}
+
+// sparseMap takes a piece of the map, then judges it beside the data left.
+func (w *walker) sparseMap(p []byte) (int, *Rejection) {
+	p = p[:min(int64(len(p)), w.need)]
+	for i, c := range p {
+		done, r := w.fmap.take(c, &w.fragments)
+		if r != nil {
+			return 0, r
+		}
+		if done {
+			return i + 1, w.endMap(w.need - int64(i+1))
+		}
+	}
+	if w.need -= int64(len(p)); w.need == 0 {
+		return 0, badSparse("the sparse map is cut off")
+	}
+	return len(p), nil
+}
+
+// endMap judges the map, behind which left bytes of the entry remain.
+func (w *walker) endMap(left int64) *Rejection {
+	fill := padding(w.fmap.read)
+	if left < fill {
+		return badSparse("the sparse map is cut off")
+	}
+	if r := w.fragments.judge(w.fmap.real, left-fill); r != nil {
+		return r
+	}
+	w.skip(left + padding(w.fmap.read+left))
+	return nil
+}
