@@ -12,8 +12,11 @@ const maxMatches = 10_000
 // in any of its components. A name that exists is itself, whatever is in it.
 func (s *source) expand(name string) ([]string, error) {
 	_, missing := s.view.Stat(s.ctx, name)
-	if missing == nil || !strings.ContainsAny(name, `*?[`) {
-		return []string{name}, missing
+	switch {
+	case missing == nil:
+		return []string{name}, nil
+	case !strings.ContainsAny(name, `*?[`):
+		return nil, missing
 	}
 	names := []string{"/"}
 	for component := range strings.SplitSeq(name[1:], "/") {

@@ -41,7 +41,7 @@ func (s *source) run() error {
 	for _, p := range s.joined() {
 		names, err := s.expand(absolute(p))
 		if err != nil {
-			if err := s.refuse(p, err); err != nil {
+			if err := s.refuse(absolute(p), err); err != nil {
 				return err
 			}
 		}

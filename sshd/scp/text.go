@@ -58,3 +58,20 @@ func isPrint(text string) bool {
 		return r == unicode.ReplacementChar || !unicode.IsPrint(r)
 	})
 }
+
+// mentions reports whether word is in text, and not only as a part of a word.
+func mentions(text, word string) bool {
+	isPart := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+	for {
+		before, after, found := strings.Cut(text, word)
+		if !found {
+			return false
+		}
+		l, _ := utf8.DecodeLastRuneInString(before)
+		r, _ := utf8.DecodeRuneInString(after)
+		if !isPart(l) && !isPart(r) {
+			return true
+		}
+		text = after
+	}
+}

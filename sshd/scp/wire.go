@@ -116,8 +116,8 @@ func (s *session) logFailure(name string, err error) {
 // it is about.
 func explained(name string, err error) string {
 	_, text := vfs.Explain(err)
-	base := printable(name[strings.LastIndexByte(name, '/')+1:])
-	if base != "" && !strings.Contains(printable(text), base) {
+	base := name[strings.LastIndexByte(name, '/')+1:]
+	if base != "" && !mentions(printable(text), printable(base)) {
 		text = shorten(name, maxShownName) + ": " + text
 	}
 	return printable(text)
