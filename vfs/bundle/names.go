@@ -8,7 +8,8 @@ const maxName = 4096
 // mendNames is what to do about a name that leads out of the archive.
 const mendNames = "pack relative names from inside the directory: tar czf X.tgz -C DIR ."
 
-// unsafeName says why name must not be unpacked, or "". It judges the text
+// unsafeName says why name, of an entry or of a link's target, must not be
+// unpacked, or "". It judges the text
 // alone; names.place judges it beside the other names of the archive.
 func unsafeName(name []byte) string {
 	switch {
@@ -239,9 +240,9 @@ func (t *names) rehash(size int) {
 // target judges the target of a hard link: it must lie inside, and neither be
 // a symlink or a directory of the archive nor be reached through a symlink.
 func (t *names) target(link []byte) *Rejection {
-	const mend = "pack the files anew; tar czf --hard-dereference stores no hard links"
+	const mend = "pack the files anew, with tar's --hard-dereference to store no hard links"
 	if why := unsafeName(link); why != "" {
-		return reject(RuleLink, "the hard link leads out of the archive: of its target, "+why, mend)
+		return reject(RuleLink, "the hard link leads to no place in the archive: "+why, mend)
 	}
 	h := newSip(t.key)
 	k, end := kindDir, 0
