@@ -1,9 +1,22 @@
 // Package auth says who somebody is: accounts, tenants and roles, and whether
 // a key or a password proves one of them. It decides nothing about what an
 // account may see or do; that is package vfs.
+//
+// It guarantees that a Directory never changes and holds nothing that was not
+// checked; that a Registry answers an unknown user and a wrong credential with
+// the same error and, for passwords, after the same work; and that the memory
+// and CPU which strangers can make it spend on passwords are bounded.
+//
+// It deliberately reads no file and knows no format: callers hand it plain
+// values, and find by InvalidError where a wrong one came from.
 package auth
 
-import "golang.org/x/crypto/ssh"
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
 
 // Role is what an account is for. The zero value may do nothing.
 type Role int
@@ -26,9 +39,28 @@ func (r Role) String() string {
 	return "none"
 }
 
+// ParseRole is the inverse of String, for roles that may do something.
+func ParseRole(s string) (Role, error) {
+	for _, r := range []Role{Customer, Support} {
+		if s == r.String() {
+			return r, nil
+		}
+	}
+	return None, fmt.Errorf("%q is neither customer nor support", s)
+}
+
 // Tenant names a customer organisation; it is one directory name. Make one
 // with ParseTenant only.
 type Tenant string
+
+// TenantInfo is a tenant with what its operator agreed on.
+type TenantInfo struct {
+	Name Tenant
+	// Quota is how many bytes of bundles are kept; 0 means no limit.
+	Quota int64
+	// Retention is how long a bundle is kept; 0 means for ever.
+	Retention time.Duration
+}
 
 // Account is a login. It is immutable once it is in a Directory.
 type Account struct {
@@ -41,6 +73,7 @@ type Account struct {
 	// Expand lists what is inside a bundle beside the bundle (support).
 	Expand bool
 
+	// Keys may log in. They are of the kinds that ParseKey lets in.
 	Keys     []ssh.PublicKey
 	Password string // argon2id hash in PHC form; empty: no password login
 }
