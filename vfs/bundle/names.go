@@ -9,8 +9,8 @@ const maxName = 4096
 const mendNames = "pack relative names from inside the directory: tar czf X.tgz -C DIR ."
 
 // unsafeName says why name, of an entry or of a link's target, must not be
-// unpacked, or "". It judges the text
-// alone; names.place judges it beside the other names of the archive.
+// unpacked, or "". It judges the text alone; names.place judges it beside the
+// other names of the archive.
 func unsafeName(name []byte) string {
 	switch {
 	case len(name) == 0:
