@@ -43,17 +43,13 @@ type daemon struct {
 }
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
-func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (d *daemon, err error) {
-	d = &daemon{cfg: cfg, log: log}
-	defer func() {
-		if err != nil {
-			d.close()
-		}
-	}()
+func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
+	d := &daemon{cfg: cfg, log: log}
 	for _, step := range []func(context.Context) error{
 		d.openAccounts, d.openStore, d.openTree, d.openServer, d.listen,
 	} {
 		if err := step(ctx); err != nil {
+			d.close()
 			return nil, err
 		}
 	}
@@ -107,11 +103,15 @@ func (d *daemon) openServer(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	limits, err := sshLimits(d.cfg)
+	if err != nil {
+		return err
+	}
 	d.server, err = sshd.New(sshd.Config{
 		HostKeys: d.keys,
 		Auth:     d.registry,
 		View:     d.tree.View,
-		Limits:   sshLimits(d.cfg),
+		Limits:   limits,
 		Log:      d.log,
 	})
 	return err

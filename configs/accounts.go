@@ -1,0 +1,211 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"syscall"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Accounts is the accounts file.
+type Accounts struct {
+	Tenants  []Tenant  `yaml:"tenants"`
+	Accounts []Account `yaml:"accounts"`
+}
+
+// Tenant is a customer organisation.
+type Tenant struct {
+	Name      string   `yaml:"name"`
+	Quota     Size     `yaml:"quota,omitempty"`     // bytes it may keep; 0: no quota
+	Retention Duration `yaml:"retention,omitempty"` // how long bundles are kept; 0: for ever
+	Line      int      `yaml:"-"`
+}
+
+// Account is a login.
+type Account struct {
+	Name     string   `yaml:"name"`
+	Role     string   `yaml:"role"`             // customer or support
+	Tenant   string   `yaml:"tenant,omitempty"` // of a customer
+	Tenants  []string `yaml:"tenants,omitempty"`
+	Keys     []string `yaml:"keys,omitempty"`     // public key lines
+	Password string   `yaml:"password,omitempty"` // argon2id in PHC form
+	Expand   bool     `yaml:"expand,omitempty"`
+	Line     int      `yaml:"-"` // where it begins in the file
+}
+
+// LoadAccounts reads the accounts file. What is wrong with its form is a *KeyError
+// with file, line and key; what names and keys mean is not looked at.
+func LoadAccounts(path string) (Accounts, error) {
+	var a Accounts
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, fmt.Errorf("accounts file %s is missing: make it with bundleup account add", path)
+	}
+	if err != nil {
+		return a, fmt.Errorf("read accounts: %w", err)
+	}
+	return decodeAccounts(path, data)
+}
+
+func decodeAccounts(path string, data []byte) (a Accounts, err error) {
+	root, err := parse(path, data)
+	if err != nil || root == nil {
+		return a, err
+	}
+	if err := (decoder{path}).decode(root, reflect.ValueOf(&a).Elem(), ""); err != nil {
+		return Accounts{}, err
+	}
+	for i := range a.Accounts {
+		if err := a.Accounts[i].check(); err != nil {
+			err.File, err.Line, err.Key = path, a.Accounts[i].Line, fmt.Sprintf("accounts[%d].%s", i, err.Key)
+			return Accounts{}, err
+		}
+	}
+	return a, nil
+}
+
+// check looks at what the form of one account demands.
+func (a *Account) check() *KeyError {
+	switch {
+	case a.Name == "":
+		return &KeyError{Key: "name", Err: errors.New("the account has no name")}
+	case a.Role != "customer" && a.Role != "support":
+		return &KeyError{Key: "role", Err: fmt.Errorf("%q is neither customer nor support", a.Role)}
+	}
+	return nil
+}
+
+// AddAccount writes one more account to the file, and its tenant where that is new.
+// The file is made if it is missing; comments and order stay.
+func AddAccount(path string, a Account) error {
+	return edit(path, func(have Accounts, root *yaml.Node) error {
+		if slices.ContainsFunc(have.Accounts, func(b Account) bool { return b.Name == a.Name }) {
+			return fmt.Errorf("account %q exists already: remove it first", a.Name)
+		}
+		known := slices.ContainsFunc(have.Tenants, func(t Tenant) bool { return t.Name == a.Tenant })
+		if a.Tenant != "" && !known {
+			if err := appendTo(root, "tenants", Tenant{Name: a.Tenant}); err != nil {
+				return err
+			}
+		}
+		return appendTo(root, "accounts", a)
+	})
+}
+
+// RemoveAccount takes an account out of the file. Its tenant stays.
+func RemoveAccount(path, name string) error {
+	return edit(path, func(have Accounts, root *yaml.Node) error {
+		at := slices.IndexFunc(have.Accounts, func(a Account) bool { return a.Name == name })
+		if at < 0 {
+			return fmt.Errorf("there is no account %q", name)
+		}
+		list := child(root, "accounts")
+		list.Content = slices.Delete(list.Content, at, at+1)
+		return nil
+	})
+}
+
+// edit changes the file under a lock, as a whole: readers see the old one or the
+// new one.
+func edit(path string, change func(have Accounts, root *yaml.Node) error) error {
+	unlock, err := lockFile(path + ".lock")
+	if err != nil {
+		return fmt.Errorf("lock accounts: %w", err)
+	}
+	defer unlock()
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read accounts: %w", err)
+	}
+	have, err := decodeAccounts(path, data)
+	if err != nil {
+		return err
+	}
+	doc := yaml.Node{Kind: yaml.DocumentNode}
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return err
+	}
+	if doc.Kind == 0 || len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
+		doc = yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.MappingNode, Tag: "!!map"}}}
+	}
+	if err := change(have, doc.Content[0]); err != nil {
+		return err
+	}
+	out, err := yaml.Marshal(&doc)
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, out)
+}
+
+func child(m *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			return m.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// appendTo adds an item to the list under key, which is made if it is missing.
+func appendTo(m *yaml.Node, key string, item any) error {
+	var n yaml.Node
+	if err := n.Encode(item); err != nil {
+		return err
+	}
+	list := child(m, key)
+	if list == nil {
+		list = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+		m.Content = append(m.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, list)
+	}
+	if list.Kind != yaml.SequenceNode { // "accounts:" without a value
+		*list = yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	}
+	list.Content = append(list.Content, &n)
+	return nil
+}
+
+// lockFile waits for the exclusive lock of a file beside the one that is edited.
+func lockFile(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// replaceFile writes data durably beside path and renames it into place.
+func replaceFile(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

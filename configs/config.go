@@ -1,0 +1,104 @@
+// Package configs is the configuration and the accounts file as plain data: keys,
+// defaults, units, what is wrong and in which line. It knows nothing of what the
+// values do, and no other package knows YAML.
+//
+// It is the only importer of viper, which lays the environment over the file, and
+// of viper's YAML library, for line numbers and for edits that keep comments.
+package configs
+
+// Config is all that an operator can set. Default gives every value; bundleup.yaml
+// in this directory says the same in its own words, and a test holds them equal.
+type Config struct {
+	SSH SSH `yaml:"ssh" mapstructure:"ssh"`
+	// DataDir holds what the daemon makes for itself, such as host keys.
+	DataDir string `yaml:"data_dir" mapstructure:"data_dir"`
+	// Accounts is the accounts file.
+	Accounts string  `yaml:"accounts" mapstructure:"accounts"`
+	Storage  Storage `yaml:"storage" mapstructure:"storage"`
+	Check    Check   `yaml:"check" mapstructure:"check"`
+	Uploads  Uploads `yaml:"uploads" mapstructure:"uploads"`
+	Limits   Limits  `yaml:"limits" mapstructure:"limits"`
+	Log      Log     `yaml:"log" mapstructure:"log"`
+}
+
+// SSH is the first front door.
+type SSH struct {
+	// Listen are the addresses to listen on, host:port each.
+	Listen []string `yaml:"listen" mapstructure:"listen"`
+	// HostKeys are private key files, at most one of each type. Empty: three
+	// are made at the first start, in keys below DataDir.
+	HostKeys []string `yaml:"host_keys" mapstructure:"host_keys"`
+}
+
+// Storage is where bundles are kept.
+type Storage struct {
+	Kind string `yaml:"kind" mapstructure:"kind"` // disk
+	Disk Disk   `yaml:"disk" mapstructure:"disk"`
+}
+
+// Disk is the storage of kind disk.
+type Disk struct {
+	Root string `yaml:"root" mapstructure:"root"` // one directory for everything
+}
+
+// Check bounds what a bundle may be. See bundle.Limits.
+type Check struct {
+	MaxSize     Size  `yaml:"max_size" mapstructure:"max_size"`
+	MaxUnpacked Size  `yaml:"max_unpacked" mapstructure:"max_unpacked"`
+	MaxRatio    int   `yaml:"max_ratio" mapstructure:"max_ratio"`
+	MaxEntries  int64 `yaml:"max_entries" mapstructure:"max_entries"`
+	MaxMembers  int64 `yaml:"max_members" mapstructure:"max_members"`
+}
+
+// Uploads says how long what is kept.
+type Uploads struct {
+	Keep          Duration `yaml:"keep" mapstructure:"keep"`                     // an unfinished upload
+	RefusedKeep   Duration `yaml:"refused_keep" mapstructure:"refused_keep"`     // the receipt of a refusal
+	Checkpoint    Size     `yaml:"checkpoint" mapstructure:"checkpoint"`         // received between two saved states
+	ShutdownGrace Duration `yaml:"shutdown_grace" mapstructure:"shutdown_grace"` // for running uploads at SIGTERM
+}
+
+// Limits bound what peers may hold. See sshd.Limits.
+type Limits struct {
+	Connections           int      `yaml:"connections" mapstructure:"connections"`
+	ConnectionsPerAccount int      `yaml:"connections_per_account" mapstructure:"connections_per_account"`
+	ConnectionsPerSource  int      `yaml:"connections_per_source" mapstructure:"connections_per_source"`
+	Startups              string   `yaml:"startups" mapstructure:"startups"` // start:rate:full, as OpenSSH's MaxStartups
+	Sessions              int      `yaml:"sessions" mapstructure:"sessions"` // per connection
+	OpenHandles           int      `yaml:"open_handles" mapstructure:"open_handles"`
+	AuthTries             int      `yaml:"auth_tries" mapstructure:"auth_tries"`
+	PasswordHashes        int      `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once
+	Handshake             Duration `yaml:"handshake" mapstructure:"handshake"`
+	Idle                  Duration `yaml:"idle" mapstructure:"idle"`
+	KeepAlive             Duration `yaml:"keep_alive" mapstructure:"keep_alive"`
+	WriteTimeout          Duration `yaml:"write_timeout" mapstructure:"write_timeout"`
+}
+
+// Log is what the daemon says to its operator.
+type Log struct {
+	Level  string `yaml:"level" mapstructure:"level"`   // debug, info, warn, error
+	Format string `yaml:"format" mapstructure:"format"` // auto, json, tint
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		SSH:      SSH{Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}},
+		DataDir:  ".",
+		Accounts: "accounts.yaml",
+		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data"}},
+		Check:    Check{MaxSize: 5 << 40, MaxUnpacked: 16 << 40, MaxRatio: 200, MaxEntries: 1_000_000, MaxMembers: 65_536},
+		Uploads: Uploads{
+			Keep: Duration(7 * day), RefusedKeep: Duration(90 * day), Checkpoint: 64 << 20,
+			ShutdownGrace: seconds(30),
+		},
+		Limits: Limits{
+			Connections: 1024, ConnectionsPerAccount: 64, ConnectionsPerSource: 128, Startups: "30:30:200",
+			Sessions: 16, OpenHandles: 64, AuthTries: 10, PasswordHashes: 2,
+			Handshake: seconds(60), Idle: seconds(300), KeepAlive: seconds(30), WriteTimeout: seconds(120),
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
+
+func seconds(n int64) Duration { return Duration(n * 1e9) }

@@ -1,0 +1,226 @@
+package configs
+
+import (
+	"bytes"
+	"encoding"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/viper"
+)
+
+// keyDelimiter is not ".", which may be in a value that viper takes for a key.
+const keyDelimiter = "::"
+
+// Load reads the file, lays the environment over it (BUNDLEUP_SSH_LISTEN for
+// ssh.listen; lists with commas) and checks the result. An empty path means the
+// defaults and the environment. Relative paths are resolved against the file's
+// directory. An error is one line that names file, line and key.
+func Load(path string) (Config, error) {
+	var data []byte
+	if path != "" {
+		var err error
+		if data, err = os.ReadFile(path); err != nil {
+			return Config{}, fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	if err := examine(path, data); err != nil {
+		return Config{}, err
+	}
+	cfg, err := overlay(data)
+	if err != nil {
+		return Config{}, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", orEnvironment(path), err)
+	}
+	cfg.resolve(filepath.Dir(path))
+	return cfg, nil
+}
+
+func orEnvironment(path string) string {
+	if path == "" {
+		return "environment"
+	}
+	return path
+}
+
+// examine finds what is wrong with the file itself; viper knows no lines.
+func examine(path string, data []byte) error {
+	root, err := parse(path, data)
+	if err != nil || root == nil {
+		return err
+	}
+	scratch := Default()
+	return decoder{path}.decode(root, reflect.ValueOf(&scratch).Elem(), "")
+}
+
+// overlay gives the defaults under the file under the environment.
+func overlay(data []byte) (Config, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter(keyDelimiter), viper.ExperimentalBindStruct())
+	v.SetConfigType("yaml")
+	v.SetEnvPrefix("BUNDLEUP")
+	v.SetEnvKeyReplacer(strings.NewReplacer(keyDelimiter, "_"))
+	v.AutomaticEnv()
+	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	cfg := Default()
+	if err := v.UnmarshalExact(&cfg, viper.DecodeHook(decodeText)); err != nil {
+		return Config{}, fmt.Errorf("environment: %s", oneLine(err))
+	}
+	return cfg, nil
+}
+
+// decodeText gives viper our units, and lists from the environment.
+func decodeText(from, to reflect.Type, data any) (any, error) {
+	switch {
+	case reflect.PointerTo(to).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		v := reflect.New(to)
+		err := v.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(fmt.Sprint(data)))
+		return v.Elem().Interface(), err
+	case from.Kind() == reflect.String && to == reflect.TypeFor[[]string]():
+		if data == "" {
+			return []string{}, nil
+		}
+		return strings.Split(data.(string), ","), nil
+	}
+	return data, nil
+}
+
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// Validate reports the first value out of its range, by key.
+func (c *Config) Validate() error {
+	if len(c.SSH.Listen) == 0 {
+		return errors.New("ssh.listen: want at least one address, such as 0.0.0.0:2222")
+	}
+	for _, addr := range c.SSH.Listen {
+		_, port, err := net.SplitHostPort(addr)
+		if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+			return fmt.Errorf("ssh.listen: %q is not host:port", addr)
+		}
+	}
+	for _, e := range []struct {
+		key, value string
+		allowed    []string
+	}{
+		{"storage.kind", c.Storage.Kind, []string{"disk"}},
+		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
+		{"log.format", c.Log.Format, []string{"auto", "json", "tint"}},
+	} {
+		if !slices.Contains(e.allowed, e.value) {
+			return fmt.Errorf("%s: %q is not one of %s", e.key, e.value, strings.Join(e.allowed, ", "))
+		}
+	}
+	if _, _, _, err := c.Limits.ParseStartups(); err != nil {
+		return err
+	}
+	return c.validateRanges()
+}
+
+// validateRanges checks every number against its smallest and largest value.
+func (c *Config) validateRanges() error {
+	const second, huge = int64(1e9), int64(1) << 62
+	for _, r := range []struct {
+		key           string
+		value, lo, hi int64
+		show          func(int64) string
+	}{
+		{"check.max_size", int64(c.Check.MaxSize), 1, huge, size},
+		{"check.max_unpacked", int64(c.Check.MaxUnpacked), 1, huge, size},
+		{"check.max_ratio", int64(c.Check.MaxRatio), 1, 1032, number},
+		{"check.max_entries", c.Check.MaxEntries, 1, 100_000_000, number},
+		{"check.max_members", c.Check.MaxMembers, 1, 100_000_000, number},
+		{"uploads.keep", int64(c.Uploads.Keep), 60 * second, huge, span},
+		{"uploads.refused_keep", int64(c.Uploads.RefusedKeep), 60 * second, huge, span},
+		{"uploads.checkpoint", int64(c.Uploads.Checkpoint), 1 << 20, 1 << 34, size},
+		{"uploads.shutdown_grace", int64(c.Uploads.ShutdownGrace), 0, 86400 * second, span},
+		{"limits.connections", int64(c.Limits.Connections), 1, 100_000, number},
+		{"limits.connections_per_account", int64(c.Limits.ConnectionsPerAccount), 8, 100_000, number},
+		{"limits.connections_per_source", int64(c.Limits.ConnectionsPerSource), 1, 100_000, number},
+		{"limits.sessions", int64(c.Limits.Sessions), 10, 64, number},
+		{"limits.open_handles", int64(c.Limits.OpenHandles), 8, 1024, number},
+		{"limits.auth_tries", int64(c.Limits.AuthTries), 1, 100, number},
+		{"limits.password_hashes", int64(c.Limits.PasswordHashes), 1, 1024, number},
+		{"limits.handshake", int64(c.Limits.Handshake), second, 3600 * second, span},
+		{"limits.idle", int64(c.Limits.Idle), second, 86400 * second, span},
+		{"limits.keep_alive", int64(c.Limits.KeepAlive), second, 3600 * second, span},
+		{"limits.write_timeout", int64(c.Limits.WriteTimeout), second, 86400 * second, span},
+	} {
+		if r.value < r.lo || r.value > r.hi {
+			return fmt.Errorf("%s: %s is out of range: want %s to %s", r.key, r.show(r.value), r.show(r.lo), r.show(r.hi))
+		}
+	}
+	return nil
+}
+
+func size(n int64) string   { return Size(n).String() }
+func span(n int64) string   { return Duration(n).String() }
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// ParseStartups splits Startups into its three numbers.
+func (l *Limits) ParseStartups() (start, rate, full int, err error) {
+	parts := strings.Split(l.Startups, ":")
+	if len(parts) == 3 {
+		var errs [3]error
+		start, errs[0] = strconv.Atoi(parts[0])
+		rate, errs[1] = strconv.Atoi(parts[1])
+		full, errs[2] = strconv.Atoi(parts[2])
+		if errors.Join(errs[:]...) == nil && start >= 1 && rate >= 1 && rate <= 100 && full >= start && full <= 100_000 {
+			return start, rate, full, nil
+		}
+	}
+	return 0, 0, 0, fmt.Errorf("limits.startups: %q is not start:rate:full: write it like 30:30:200", l.Startups)
+}
+
+// resolve makes relative paths relative to dir.
+func (c *Config) resolve(dir string) {
+	paths := []*string{&c.DataDir, &c.Accounts, &c.Storage.Disk.Root}
+	for i := range c.SSH.HostKeys {
+		paths = append(paths, &c.SSH.HostKeys[i])
+	}
+	for _, p := range paths {
+		if !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// Mark tells one state of a file from another.
+type Mark struct {
+	size  int64
+	mtime int64
+	inode uint64
+}
+
+// Fingerprint is the file's Mark at this moment. A missing file has the zero Mark.
+func Fingerprint(path string) (Mark, error) {
+	i, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Mark{}, nil
+	}
+	if err != nil {
+		return Mark{}, err
+	}
+	return Mark{size: i.Size(), mtime: i.ModTime().UnixNano(), inode: inode(i)}, nil
+}
+
+// inode tells a file from one that was renamed over it within a tick of the clock.
+func inode(i fs.FileInfo) uint64 {
+	if s, ok := i.Sys().(*syscall.Stat_t); ok {
+		return s.Ino
+	}
+	return 0
+}
