@@ -42,5 +42,5 @@ func (s *Session) scp(args []string) int {
 	if err != nil {
 		return s.noView(err)
 	}
-	return scp.Run(s.conn.ctx, args, scp.IO{In: s, Out: s, Err: s.Stderr()}, view)
+	return scp.Run(s.conn.ctx, args, scp.IO{In: s, Out: s, Err: s.Stderr(), Log: s.conn.log}, view)
 }

@@ -36,7 +36,7 @@ var hostKeyKinds = []struct {
 
 // LoadOrMakeHostKeys reads the host keys in dir (ed25519, ECDSA P-256 and RSA
 // with 3072 bits, as OpenSSH names and writes them) and makes those that are
-// missing. dir is made with mode 0700; a key file appears whole, with mode
+// missing, with a .pub file each. dir is made with mode 0700; a key file appears whole, with mode
 // 0600, or not at all, also when two daemons start at once.
 func LoadOrMakeHostKeys(dir string) ([]ssh.Signer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -57,7 +57,31 @@ func LoadOrMakeHostKeys(dir string) ([]ssh.Signer, error) {
 			return nil, fmt.Errorf("make host key %s: %w", file, err)
 		}
 	}
-	return LoadHostKeys(files)
+	keys, err := LoadHostKeys(files)
+	if err != nil {
+		return nil, err
+	}
+	return keys, writePublicKeys(files, keys)
+}
+
+// writePublicKeys writes the .pub file beside each key that lacks one: what an
+// operator hands out, and what clients take into known_hosts.
+func writePublicKeys(files []string, keys []ssh.Signer) error {
+	for i, file := range files {
+		line := ssh.MarshalAuthorizedKey(keys[i].PublicKey())
+		f, err := os.OpenFile(file+".pub", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("write public host key: %w", err)
+		}
+		_, err = f.Write(line)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("write public host key %s: %w", file+".pub", err)
+		}
+	}
+	return nil
 }
 
 // writeHostKey writes the key beside its place and links it there, which fails

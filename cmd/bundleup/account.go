@@ -41,6 +41,7 @@ func accountCommand() *cobra.Command {
 		Use:   "account",
 		Short: "Add, list and remove accounts",
 		Args:  cobra.NoArgs,
+		RunE:  help,
 	}
 	where.add(cmd)
 	cmd.AddCommand(accountAddCommand(&where), accountListCommand(&where), accountRemoveCommand(&where))

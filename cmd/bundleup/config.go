@@ -16,6 +16,7 @@ func configCommand() *cobra.Command {
 		Use:   "config",
 		Short: "Look at the configuration",
 		Args:  cobra.NoArgs,
+		RunE:  help,
 	}
 	var file string
 	check := &cobra.Command{

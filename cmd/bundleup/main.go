@@ -48,11 +48,16 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
+		RunE:          help,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(serveCommand(), checkCommand(), accountCommand(), configCommand(), versionCommand())
 	return root
 }
+
+// help is what a command does that only holds others. As a RunE it makes cobra
+// refuse unknown ones.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // exitError is an error that decides the exit status itself. Any other error of
 // a command is about its usage and exits with 2. A nil err has been told
