@@ -287,7 +287,7 @@ func (a *area) renamed(ctx context.Context, k *kept, src, dst string) (*Receipt,
 // published notes on the connection what became of a name, and tells the events.
 func (c *customer) published(name string, r *Receipt) {
 	c.forgetOutcome(name)
-	out := outcome{as: r.StoredAs}
+	out := outcome{as: r.StoredAs, notice: r.Notice()}
 	if r.StoredAs != name {
 		out.info = &Info{name: path.Base(name), size: r.Size, mode: modeBundle, time: r.Finished}
 	}
@@ -378,6 +378,12 @@ func (c *customer) Touch(ctx context.Context, name string, mtime time.Time) erro
 		c.remember(rel, outcome{info: &i, as: out.as})
 	}
 	return nil
+}
+
+// Notice tells what became of a name that this connection published.
+func (c *customer) Notice(name string) string {
+	out, _ := c.sent.outcome(clean(name))
+	return out.notice
 }
 
 func inReceipts(rel string) (sub string, ok bool) {

@@ -11,6 +11,8 @@ type outcome struct {
 	err  error // refused or incomplete: STAT says so
 	info *Info // kept under another name: STAT shows what was sent
 	as   string
+	// notice is what a person should read about it.
+	notice string
 }
 
 // outcomes remembers them by name. It is safe for concurrent use.

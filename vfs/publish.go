@@ -26,19 +26,30 @@ func (a *area) publish(ctx context.Context, w store.Writer, r Receipt, mtime tim
 	defer a.publishing.lock(r.Name)()
 	for n := 1; n <= maxNumbered; n++ {
 		r.StoredAs = numbered(r.Name, n)
-		first, err := a.receipt(ctx, r.StoredAs)
-		if err == nil && first.Verdict == Accepted {
-			if first.Size == r.Size && first.SHA256 == r.SHA256 {
-				first.Repeated = true
-				return first, w.Discard(ctx)
-			}
-			continue
+		if first := a.same(ctx, &r); first != nil {
+			return first, w.Discard(ctx)
 		}
-		if err := a.seal(ctx, w, &r, mtime); !errors.Is(err, store.ErrExist) {
+		err := a.seal(ctx, w, &r, mtime)
+		if !errors.Is(err, store.ErrExist) {
 			return &r, err
+		}
+		// Who has the name may have taken it just now, with the same bytes.
+		if first := a.same(ctx, &r); first != nil {
+			return first, w.Discard(ctx)
 		}
 	}
 	return nil, fmt.Errorf("publish %q: %d bundles have that name: %w", r.Name, maxNumbered, store.ErrExist)
+}
+
+// same is the receipt of the bundle that stands where r wants to be, if it has the
+// same bytes.
+func (a *area) same(ctx context.Context, r *Receipt) *Receipt {
+	first, err := a.receipt(ctx, r.StoredAs)
+	if err != nil || first.Verdict != Accepted || first.Size != r.Size || first.SHA256 != r.SHA256 {
+		return nil
+	}
+	first.Repeated = true
+	return first
 }
 
 // seal publishes w under r.StoredAs, with r beside it.

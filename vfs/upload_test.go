@@ -249,6 +249,7 @@ func TestGUIOverwriteKeepsBoth(t *testing.T) {
 		t.Fatal(err)
 	}
 	acme.equal("listing", acme.ls("/"), "diag.tgz diag~2.tgz receipts/")
+	w.contains("notice", acme.View.(Noticer).Notice("/diag.tgz"), "kept beside it as diag~2.tgz")
 	acme.equal("stat shows what was sent", acme.size("/diag.tgz"), fmt.Sprint(len(two)))
 	mtime := time.Unix(1e9, 0)
 	acme.View.(Toucher).Touch(ctx, "/diag.tgz", mtime)

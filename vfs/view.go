@@ -47,6 +47,13 @@ type Toucher interface {
 	Touch(ctx context.Context, name string, mtime time.Time) error
 }
 
+// Noticer is the optional capability of a View to tell what a person should read
+// beside plain success about a name that this connection published: the Notice of
+// its receipt, or nothing.
+type Noticer interface {
+	Notice(name string) string
+}
+
 // File is a file open for reading. ReadAt is safe for concurrent use.
 type File interface {
 	io.ReaderAt

@@ -107,7 +107,7 @@ func (s *session) Filecmd(r *sftp.Request) (err error) {
 	case "Setstat":
 		return s.setstat(r)
 	case "Rename":
-		err = s.view.Rename(s.ctx, r.Filepath, r.Target)
+		err = s.rename(r.Filepath, r.Target)
 	case "Remove":
 		err = s.view.Remove(s.ctx, r.Filepath)
 	case "Mkdir":
@@ -119,6 +119,17 @@ func (s *session) Filecmd(r *sftp.Request) (err error) {
 	}
 	if err != nil {
 		return s.fail(strings.ToLower(r.Method), r.Filepath, err)
+	}
+	return nil
+}
+
+// rename publishes an upload that has a temporary name.
+func (s *session) rename(from, to string) error {
+	if err := s.view.Rename(s.ctx, from, to); err != nil {
+		return err
+	}
+	if n, ok := s.view.(vfs.Noticer); ok && n.Notice(to) != "" {
+		s.notes.line(n.Notice(to))
 	}
 	return nil
 }
