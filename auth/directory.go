@@ -4,7 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"golang.org/x/crypto/ssh"
 )
+
+// maxKeys bounds the keys of an account: each key that a peer offers is compared
+// with all of them.
+const maxKeys = 64
 
 // Directory is every tenant and account of one moment. It never changes and is
 // safe for concurrent use. Lookups take constant time.
@@ -38,7 +44,7 @@ func (e *InvalidError) Error() string {
 func (e *InvalidError) Unwrap() error { return e.Err }
 
 // NewDirectory checks tenants and accounts and returns a Directory of them. The
-// slices are copied, what their elements point to is not and must not change.
+// slices are copied, those of the accounts too.
 //
 // Names are unique. A customer has a tenant, and neither Tenants nor Expand; a
 // support account has no Tenant. Every tenant that an account names exists. An
@@ -100,13 +106,8 @@ func (d *Directory) addAccount(e *entry) (field string, err error) {
 	if field, err := d.checkRole(a); err != nil {
 		return field, fmt.Errorf("account %q: %w", a.Name, err)
 	}
-	for _, k := range a.Keys {
-		if k == nil {
-			return "keys", fmt.Errorf("account %q: a key is missing", a.Name)
-		}
-		if err := checkKey(k); err != nil {
-			return "keys", fmt.Errorf("account %q: %w", a.Name, err)
-		}
+	if err := checkKeys(a.Keys); err != nil {
+		return "keys", fmt.Errorf("account %q: %w", a.Name, err)
 	}
 	if a.Password != "" {
 		if e.password, err = parsePHC(a.Password); err != nil {
@@ -114,8 +115,24 @@ func (d *Directory) addAccount(e *entry) (field string, err error) {
 		}
 		d.hashes = append(d.hashes, e.password)
 	}
+	a.Tenants, a.Keys = slices.Clone(a.Tenants), slices.Clone(a.Keys)
 	d.accounts[a.Name] = e
 	return "", nil
+}
+
+func checkKeys(keys []ssh.PublicKey) error {
+	if len(keys) > maxKeys {
+		return fmt.Errorf("%d keys: at most %d are allowed", len(keys), maxKeys)
+	}
+	for _, k := range keys {
+		if k == nil {
+			return errors.New("a key is missing")
+		}
+		if err := checkKey(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkRole looks at what the role allows and needs.

@@ -35,7 +35,10 @@ func ParseKey(line string) (key ssh.PublicKey, comment string, err error) {
 	case len(options) > 0:
 		return nil, "", fmt.Errorf("key: option %s is not supported: remove it from the line", quote(options[0]))
 	}
-	return key, comment, checkKey(key)
+	if err := checkKey(key); err != nil {
+		return nil, "", err
+	}
+	return key, comment, nil
 }
 
 // checkKey reports why a key may not log in, or nil.

@@ -107,7 +107,8 @@ func parseCost(s string) (cost, error) {
 	}{{"m=", maxCost.memory}, {"t=", maxCost.passes}, {"p=", uint32(maxCost.threads)}} {
 		text, ok := strings.CutPrefix(f[i], p.key)
 		n, err := strconv.ParseUint(text, 10, 32)
-		if !ok || err != nil {
+		// Written back it is the same: one hash has one spelling.
+		if !ok || err != nil || strconv.FormatUint(n, 10) != text {
 			return cost{}, errPHC
 		}
 		if n < 1 || n > uint64(p.max) {
@@ -127,7 +128,8 @@ func decode(s string, min, max int) ([]byte, error) {
 		return nil, fmt.Errorf("it has %d bytes, want %d to %d", n, min, max)
 	}
 	b, err := base64.RawStdEncoding.Strict().DecodeString(s)
-	if err != nil {
+	// The decoder skips line breaks.
+	if err != nil || strings.ContainsAny(s, "\r\n") {
 		return nil, errors.New("not unpadded base64")
 	}
 	return b, nil

@@ -97,6 +97,11 @@ func (r *Registry) Password(ctx context.Context, user string, password []byte) (
 
 // hash waits for a turn and hashes with want's salt and cost.
 func (r *Registry) hash(ctx context.Context, password []byte, want *phc) ([]byte, error) {
+	// A select with both ready takes either: a peer that is gone must not cost
+	// a hash.
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case r.turns <- struct{}{}:
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,6 +90,11 @@ func AddAccount(path string, a Account) error {
 			return fmt.Errorf("account %q exists already: remove it first", a.Name)
 		}
 		known := slices.ContainsFunc(have.Tenants, func(t Tenant) bool { return t.Name == a.Tenant })
+		for _, t := range a.Tenants {
+			if !slices.ContainsFunc(have.Tenants, func(h Tenant) bool { return h.Name == t }) {
+				return fmt.Errorf("tenant %q is not in the file: add an account of it first", t)
+			}
+		}
 		if a.Tenant != "" && !known {
 			if err := appendTo(root, "tenants", Tenant{Name: a.Tenant}); err != nil {
 				return err
@@ -112,9 +118,12 @@ func RemoveAccount(path, name string) error {
 }
 
 // edit changes the file under a lock, as a whole: readers see the old one or the
-// new one.
+// new one. A link is followed, so that it stays one.
 func edit(path string, change func(have Accounts, root *yaml.Node) error) error {
-	unlock, err := lockFile(path + ".lock")
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	unlock, err := lockDirectory(filepath.Dir(path))
 	if err != nil {
 		return fmt.Errorf("lock accounts: %w", err)
 	}
@@ -127,21 +136,39 @@ func edit(path string, change func(have Accounts, root *yaml.Node) error) error 
 	if err != nil {
 		return err
 	}
-	doc := yaml.Node{Kind: yaml.DocumentNode}
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	doc, err := parseDocument(path, data)
+	if err != nil {
 		return err
 	}
-	if doc.Kind == 0 || len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
-		doc = yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.MappingNode, Tag: "!!map"}}}
+	head := []byte(nil)
+	if doc.Kind == 0 || doc.Content[0].Kind != yaml.MappingNode {
+		head = data // nothing but comments
+		doc = &yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.MappingNode, Tag: "!!map"}}}
 	}
 	if err := change(have, doc.Content[0]); err != nil {
 		return err
 	}
-	out, err := yaml.Marshal(&doc)
+	out, err := encode(path, head, doc)
 	if err != nil {
 		return err
 	}
 	return replaceFile(path, out)
+}
+
+// encode writes the document behind head, and reads it again: what cannot be read
+// back must not replace a file that can.
+func encode(path string, head []byte, doc *yaml.Node) ([]byte, error) {
+	out := bytes.NewBuffer(head)
+	if len(head) > 0 && !bytes.HasSuffix(head, []byte("\n")) {
+		out.WriteByte('\n')
+	}
+	enc := yaml.NewEncoder(out)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(doc), enc.Close()); err != nil {
+		return nil, fmt.Errorf("write accounts: %w", err)
+	}
+	_, err := decodeAccounts(path, out.Bytes())
+	return out.Bytes(), err
 }
 
 func child(m *yaml.Node, key string) *yaml.Node {
@@ -171,9 +198,10 @@ func appendTo(m *yaml.Node, key string, item any) error {
 	return nil
 }
 
-// lockFile waits for the exclusive lock of a file beside the one that is edited.
-func lockFile(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+// lockDirectory waits for the exclusive lock of a directory. A lock file of its own
+// would belong to whoever came first, and stay.
+func lockDirectory(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +212,8 @@ func lockFile(path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// replaceFile writes data durably beside path and renames it into place.
+// replaceFile writes data durably beside path and renames it into place. The owner
+// stays, and so does a group that may read: root edits what the daemon must read.
 func replaceFile(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
@@ -197,7 +226,7 @@ func replaceFile(path string, data []byte) (err error) {
 		}
 	}()
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, keepOwner(f, path), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err = os.Rename(f.Name(), path); err != nil {
@@ -208,4 +237,24 @@ func replaceFile(path string, data []byte) (err error) {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// keepOwner gives f the owner and mode of the file that it will replace; others
+// never get to read password hashes.
+func keepOwner(f *os.File, path string) error {
+	i, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	old, ok := i.Sys().(*syscall.Stat_t)
+	if !ok {
+		return errors.New("owner of the accounts file is unknown")
+	}
+	if err := f.Chown(int(old.Uid), int(old.Gid)); err != nil {
+		return fmt.Errorf("keep the owner: %w: edit as the owner or as root", err)
+	}
+	return f.Chmod(0o600 | i.Mode().Perm()&0o040)
 }

@@ -1,8 +1,11 @@
 package configs
 
 import (
+	"bytes"
 	"encoding"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strconv"
 	"strings"
@@ -32,16 +35,29 @@ func (e *KeyError) Error() string {
 // Unwrap gives what is wrong.
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// parse reads a YAML document; an empty one is nil.
+// parse reads a YAML document; an empty one is nil. A second document is refused:
+// what is in it would be ignored, and lost by an edit.
 func parse(file string, data []byte) (*yaml.Node, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, &KeyError{File: file, Err: fmt.Errorf("not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))}
-	}
-	if doc.Kind == 0 {
-		return nil, nil
+	doc, err := parseDocument(file, data)
+	if err != nil || doc.Kind == 0 {
+		return nil, err
 	}
 	return doc.Content[0], nil
+}
+
+func parseDocument(file string, data []byte) (*yaml.Node, error) {
+	var doc, second yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	err := dec.Decode(&doc)
+	if err == nil {
+		if dec.Decode(&second) != io.EOF {
+			return nil, &KeyError{File: file, Line: max(second.Line, 1), Err: errors.New("want one YAML document: remove the line ---")}
+		}
+	}
+	if err != nil && err != io.EOF {
+		return nil, &KeyError{File: file, Err: fmt.Errorf("not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))}
+	}
+	return &doc, nil
 }
 
 // decoder fills structs from nodes and says in which line and at which key
@@ -153,7 +169,7 @@ func join(key, name string) string {
 func fieldByTag(v reflect.Value, name string) (reflect.Value, bool) {
 	t := v.Type()
 	for i := range t.NumField() {
-		if tagName(t.Field(i)) == name {
+		if tag := tagName(t.Field(i)); tag == name && tag != "-" {
 			return v.Field(i), true
 		}
 	}

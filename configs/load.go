@@ -153,7 +153,7 @@ func (c *Config) validateRanges() error {
 		{"limits.sessions", int64(c.Limits.Sessions), 10, 64, number},
 		{"limits.open_handles", int64(c.Limits.OpenHandles), 8, 1024, number},
 		{"limits.auth_tries", int64(c.Limits.AuthTries), 1, 100, number},
-		{"limits.password_hashes", int64(c.Limits.PasswordHashes), 1, 1024, number},
+		{"limits.password_hashes", int64(c.Limits.PasswordHashes), 1, 64, number},
 		{"limits.handshake", int64(c.Limits.Handshake), second, 3600 * second, span},
 		{"limits.idle", int64(c.Limits.Idle), second, 86400 * second, span},
 		{"limits.keep_alive", int64(c.Limits.KeepAlive), second, 3600 * second, span},

@@ -19,7 +19,6 @@ import (
 // uploads by name, size and time, receipts to read, nothing else. Another tenant
 // does not exist.
 type customer struct {
-	denyAll
 	outcomes          // what STAT answers from
 	sent     outcomes // the bundles that this connection brought
 	area     *area

@@ -6,8 +6,8 @@ import (
 	"iter"
 )
 
-// denyAll is a View that allows nothing. Every view embeds it and overrides what
-// its role may do, so that a new operation is denied until somebody decides.
+// denyAll is a View that allows nothing. A view embeds it and overrides what its
+// role may do, so that everything else, and every new operation, is denied.
 type denyAll struct{}
 
 func (denyAll) Stat(_ context.Context, name string) (fs.FileInfo, error) {

@@ -9,8 +9,8 @@ import (
 )
 
 // View is what one connection of one account sees and may do. There are two
-// kinds, customer and support; both start from "denied" and override only what
-// the role may do. Names are slash-separated and absolute ("/case-17/X.tgz");
+// kinds: customer decides about every operation, support starts from denyAll and
+// overrides what reads. Names are slash-separated and absolute ("/case-17/X.tgz");
 // every method cleans them first. Methods are safe for concurrent use by all
 // channels of the connection. Errors are told to the peer through Explain
 // only.
