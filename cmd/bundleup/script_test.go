@@ -40,8 +40,12 @@ func TestMain(m *testing.M) {
 // testdata/script is one story. A script's directory holds a key pair for every
 // account, an ssh_config with a host for each, and bundleup.yaml.
 func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	testscript.Run(t, scriptParams("testdata/script"))
+}
+
+func scriptParams(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		Setup:               setupScript,
 		Condition:           clientCondition,
 		RequireExplicitExec: true,
@@ -53,7 +57,7 @@ func TestScript(t *testing.T) {
 			"same":       sameCmd,
 			"eventually": eventuallyCmd,
 		},
-	})
+	}
 }
 
 // clientCondition is [client:NAME], a program that a script speaks with, or
