@@ -62,8 +62,8 @@ func accountAddCommand(where *accountFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.Role == "" || len(keyFiles) == 0 && !passwordStdin {
-				return errors.New("account add: want --role customer or support, and --key FILE or --password-stdin")
+			if err := checkAccountFlags(&a, len(keyFiles) > 0 || passwordStdin); err != nil {
+				return err
 			}
 			if err := readCredentials(cmd.InOrStdin(), &a, keyFiles, passwordStdin); err != nil {
 				return failed(err)
@@ -77,6 +77,19 @@ func accountAddCommand(where *accountFlags) *cobra.Command {
 	cmd.Flags().StringArrayVar(&keyFiles, "key", nil, "public key `FILE` (.pub), may be repeated")
 	cmd.Flags().BoolVar(&passwordStdin, "password-stdin", false, "read a password from the first line of standard input")
 	return cmd
+}
+
+// checkAccountFlags says what is missing on the command line.
+func checkAccountFlags(a *configs.Account, credential bool) error {
+	switch {
+	case a.Role != "customer" && a.Role != "support":
+		return fmt.Errorf("account add: --role is %q: want customer or support", a.Role)
+	case a.Role == "customer" && a.Tenant == "":
+		return errors.New("account add: a customer needs --tenant")
+	case !credential:
+		return errors.New("account add: want --key FILE or --password-stdin")
+	}
+	return nil
 }
 
 // readCredentials fills in keys and password hash.

@@ -125,15 +125,23 @@ func (d *Decoder) Decode(src []byte) (out []byte, n int, s Status, err error) {
 	d.slide()
 	d.inputFrom, d.inputCount = 0, 0
 	n, s, err = d.run(src)
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
-		corrupt.Offset = d.InBits() / 8
-		d.err = err
+	if err != nil {
+		d.err = d.located(err)
+		err = d.err
 	}
 	out = d.buf[d.start:d.op]
 	d.start = d.op
 	d.out += int64(len(out))
 	return out, n, s, err
+}
+
+// located tells an error where it is.
+func (d *Decoder) located(err error) error {
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		corrupt.Offset = d.InBits() / 8
+	}
+	return err
 }
 
 // slide makes room in a full window: only the history stays.
