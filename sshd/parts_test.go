@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 func TestWords(t *testing.T) {
@@ -121,8 +124,12 @@ func TestHostKeys(t *testing.T) {
 		t.Errorf("fingerprints: made %v, loaded %v", f, a)
 	}
 	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 3 {
-		t.Errorf("got %d files, %v; want 3", len(files), err)
+	if err != nil || len(files) != 6 {
+		t.Errorf("got %d files, %v; want 3 keys and their public halves", len(files), err)
+	}
+	line, err := os.ReadFile(filepath.Join(dir, "ssh_host_ed25519_key.pub"))
+	if want := ssh.MarshalAuthorizedKey(first[0].PublicKey()); err != nil || !bytes.Equal(line, want) {
+		t.Errorf("public key: got %q, %v; want %q", line, err, want)
 	}
 	file := filepath.Join(dir, "ssh_host_ed25519_key")
 	if err := os.Chmod(file, 0o644); err != nil {

@@ -202,7 +202,7 @@ func (c *customer) parent(ctx context.Context, op, rel string) error {
 		return internal(op, rel, err)
 	}
 	if !ok {
-		return &Error{Kind: NotExist, Op: op, Name: rel, Text: fmt.Sprintf("there is no directory /%s: make it first, or upload to /", printable(dir))}
+		return &Error{Kind: NotExist, Op: op, Name: rel, Text: fmt.Sprintf("there is no directory /%s: make it first, or upload to /", dir)}
 	}
 	return nil
 }
@@ -229,7 +229,7 @@ func (c *customer) Rename(ctx context.Context, from, to string) error {
 	k, live := c.area.take(src)
 	switch {
 	case live != nil:
-		return &Error{Kind: Refused, Op: "rename", Name: src, Text: printable(src) + " is still being sent: close it, then rename it"}
+		return &Error{Kind: Refused, Op: "rename", Name: src, Text: src + " is still being sent: close it, then rename it"}
 	case k == nil:
 		return c.renameRefused(ctx, src)
 	}
@@ -251,7 +251,7 @@ func (c *customer) renameRefused(ctx context.Context, src string) error {
 	if _, err := c.area.stat(ctx, src); err != nil {
 		return missing("rename", src)
 	}
-	return &Error{Kind: Denied, Op: "rename", Name: src, Text: printable(src) + " is in its place for good: what was accepted is not renamed"}
+	return &Error{Kind: Denied, Op: "rename", Name: src, Text: src + " is in its place for good: what was accepted is not renamed"}
 }
 
 // renamed publishes a suspended upload, which must be whole, as dst.
@@ -269,7 +269,7 @@ func (a *area) renamed(ctx context.Context, k *kept, src, dst string) (*Receipt,
 	m, err := check.Finish()
 	if err != nil {
 		return nil, &Error{Kind: Refused, Op: "rename", Name: src, Err: err,
-			Text: fmt.Sprintf("%s is incomplete: %s bytes are kept: continue there, close it, then rename it", printable(src), commas(k.size))}
+			Text: fmt.Sprintf("%s is incomplete: %s bytes are kept: continue there, close it, then rename it", src, commas(k.size))}
 	}
 	d.complete(m, sum.Sum(nil))
 	d.Receipt.Name = dst
@@ -334,7 +334,7 @@ func (c *customer) removeRefused(ctx context.Context, rel string) error {
 	case i.IsDir():
 		return &Error{Kind: Denied, Op: "remove", Name: rel, Text: "directories are not removed"}
 	}
-	return &Error{Kind: Denied, Op: "remove", Name: rel, Text: printable(rel) + " was accepted and is kept: send a new one under any name, nothing is overwritten"}
+	return &Error{Kind: Denied, Op: "remove", Name: rel, Text: rel + " was accepted and is kept: send a new one under any name, nothing is overwritten"}
 }
 
 // Mkdir makes a directory in the tenant's area.
@@ -347,7 +347,7 @@ func (c *customer) Mkdir(ctx context.Context, name string) error {
 		return err
 	}
 	if _, err := c.area.stat(ctx, rel); err == nil {
-		return &Error{Kind: Exists, Op: "mkdir", Name: rel, Text: printable(rel) + " exists already"}
+		return &Error{Kind: Exists, Op: "mkdir", Name: rel, Text: rel + " exists already"}
 	}
 	if err := c.area.tree.cfg.Store.Mkdir(ctx, c.area.key(rel)); err != nil {
 		return internal("mkdir", rel, err)

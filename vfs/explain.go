@@ -61,8 +61,14 @@ func (e *Error) Is(target error) bool {
 // Explain splits an error for its two audiences: the kind and the text are for
 // the peer, the error itself is for the log. It is the only way by which an
 // error's words may reach a peer; an error that is not ours becomes "internal
-// error", whatever it says.
+// error", whatever it says. The text is Printable.
 func Explain(err error) (Kind, string) {
+	kind, text := told(err)
+	return kind, Printable(text, MaxText)
+}
+
+// told is Explain before the text is made safe.
+func told(err error) (Kind, string) {
 	var e *Error
 	var r *bundle.Rejection
 	switch {

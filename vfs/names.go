@@ -185,13 +185,3 @@ func numbered(name string, n int) string {
 
 // key is the store's key of a name in a tenant's area.
 func (a *area) key(name string) store.Key { return store.Key(a.tenant).Join(name) }
-
-// printable makes a peer's own words safe to send back to a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || isInvisible(r) || r == utf8.RuneError {
-			return '?'
-		}
-		return r
-	}, s)
-}

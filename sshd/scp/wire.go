@@ -118,7 +118,7 @@ func explained(name string, err error) string {
 	_, text := vfs.Explain(err)
 	base := name[strings.LastIndexByte(name, '/')+1:]
 	if base != "" && !mentions(printable(text), printable(base)) {
-		text = shorten(name, maxShownName) + ": " + text
+		text = vfs.Printable(name, maxShownName) + ": " + text
 	}
 	return printable(text)
 }

@@ -436,8 +436,8 @@ func TestStderrLine(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	notes{&b}.line(strings.Repeat(path.Join("a", "b"), maxText))
-	if b.Len() > maxText+20 {
+	notes{&b}.line(strings.Repeat(path.Join("a", "b"), vfs.MaxText))
+	if b.Len() > vfs.MaxText+20 {
 		t.Errorf("a long line has %d bytes", b.Len())
 	}
 }
