@@ -45,7 +45,8 @@ type Config struct {
 
 // Tree is every tenant's area over one store. It is safe for concurrent use.
 type Tree struct {
-	cfg Config
+	cfg  Config
+	sums chan struct{} // one for each bundle that is read for its digest
 
 	mu    sync.Mutex // guards areas
 	areas map[auth.Tenant]*area
@@ -66,7 +67,7 @@ func NewTree(ctx context.Context, cfg Config) (*Tree, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	t := &Tree{cfg: cfg, areas: make(map[auth.Tenant]*area)}
+	t := &Tree{cfg: cfg, sums: make(chan struct{}, maxSums), areas: make(map[auth.Tenant]*area)}
 	return t, t.load(ctx)
 }
 

@@ -3,6 +3,7 @@ package vfs
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -383,4 +384,48 @@ func TestExpire(t *testing.T) {
 	acme = w.as("acme")
 	acme.equal("the old one went", acme.ls("/"), "diag.tgz receipts/ young.tgz")
 	acme.equal("its bytes too", w.events[len(w.events)-1], "expired old.tgz")
+}
+
+func TestSums(t *testing.T) {
+	w := newWorld(t)
+	one, two := tgz(t, 100, 1), tgz(t, 5000, 2)
+	acme := w.as("acme")
+	acme.mustPut("/diag.tgz", one)
+	acme.mustPut("/diag.tgz", two)
+	u := acme.create("/kept.tgz", fresh)
+	u.Write(one[:50])
+	u.Suspend(ctx)
+	acme.create("/live.tgz", fresh)
+	acme.put("/junk.tgz", bytes.Repeat([]byte("junk"), 1000))
+	hex256 := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
+	for _, c := range []struct {
+		who  *conn
+		name string
+		want string
+	}{
+		{acme, "/diag.tgz", hex256(two)}, // what this connection sent
+		{w.as("acme"), "/diag.tgz", hex256(one)},
+		{w.as("acme"), "/kept.tgz", hex256(one[:50])},
+		{w.as("acme"), "/live.tgz", "refused"},
+		{acme, "/junk.tgz", "missing"},
+		{w.as("globex"), "/diag.tgz", "missing"},
+		{w.as("desk"), "/acme/diag.tgz", hex256(one)},
+		{w.as("desk"), "/acme/kept.tgz", "missing"},
+		{w.as("desk-a"), "/globex/diag.tgz", "missing"},
+	} {
+		got, err := c.who.View.(Summer).Sum(ctx, c.name, SHA256)
+		if err != nil {
+			got = kind(err)
+		}
+		c.who.equal(c.name, got, c.want)
+	}
+	got, err := w.as("desk").View.(Summer).Sum(ctx, "/acme/diag.tgz", MD5)
+	if want := fmt.Sprintf("%x", md5.Sum(one)); got != want {
+		t.Errorf("md5: got %v, %v; want %v", got, err, want)
+	}
+	u = w.as("acme").create("/kept.tgz", Flags{})
+	w.as("acme").equal("still kept", u.Kept(), int64(50))
+	if err := u.Begin(50); err != nil {
+		t.Errorf("resume after a sum: %v", err)
+	}
 }

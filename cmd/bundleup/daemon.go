@@ -112,6 +112,7 @@ func (d *daemon) openServer(context.Context) (err error) {
 		Auth:     d.registry,
 		View:     d.tree.View,
 		Limits:   limits,
+		Commands: sshd.SumCommands(),
 		Log:      d.log,
 	})
 	return err
