@@ -7,7 +7,7 @@ STATICCHECK_VERSION := v0.8.2
 GOVULNCHECK_VERSION := v1.9.0
 FUZZTIME ?= 10s
 
-.PHONY: run build test vet lint vuln unit fuzz bench profile clean tools
+.PHONY: run build test vet lint vuln unit fuzz torture bench clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -36,6 +36,11 @@ unit:
 ## fuzz: every fuzz target for FUZZTIME each
 fuzz:
 	@./.ci/fuzz $(FUZZTIME)
+
+## torture: stock clients against kill -9 and cut connections for TORTURE
+TORTURE ?= 3m
+torture:
+	$(GO) test -tags torture -run TestTorture -v -timeout 60m ./cmd/bundleup -torture.time $(TORTURE)
 
 ## bench: Go benchmarks, ready for benchstat
 bench:

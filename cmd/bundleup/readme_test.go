@@ -24,6 +24,7 @@ var readmeRewrites = []struct{ from, to string }{ // regular expressions
 	// A first login asks whether the host key is the right one; a test cannot.
 	{`\bsftp -b`, "sftp -o UserKnownHostsFile=known_hosts -o IdentitiesOnly=yes -b"},
 	{`\bscp -`, "scp -o UserKnownHostsFile=known_hosts -o IdentitiesOnly=yes -"},
+	{`\bssh -p`, "ssh -n -o UserKnownHostsFile=known_hosts -o IdentitiesOnly=yes -p"},
 	{`\bssh -a`, "ssh -o UserKnownHostsFile=known_hosts -o IdentitiesOnly=yes -a"},
 	{`\bpsftp -P`, `psftp -batch -hostkey "$$HOSTKEY" -P`},
 	{`\bpscp -P`, `pscp -batch -hostkey "$$HOSTKEY" -P`},

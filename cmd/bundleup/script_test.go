@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,14 +106,19 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("PASSWORD", scriptPassword)
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("DATA", filepath.Join(env.WorkDir, "data"))
+	return writeServerConfig(env.WorkDir, "127.0.0.1:0")
+}
+
+// writeServerConfig writes a configuration, the accounts and their keys.
+func writeServerConfig(dir, listen string) error {
 	var accounts strings.Builder
 	accounts.WriteString("tenants:\n  - {name: acme}\n  - {name: globex}\naccounts:\n")
 	for _, a := range scriptAccounts {
-		line, err := writeClientKey(filepath.Join(env.WorkDir, a.name+"_key"))
+		line, err := writeClientKey(filepath.Join(dir, a.name+"_key"))
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(env.WorkDir, a.name+"_key.pub"), []byte(line+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, a.name+"_key.pub"), []byte(line+"\n"), 0o600); err != nil {
 			return err
 		}
 		fmt.Fprintf(&accounts, "  - name: %s\n    role: %s\n    keys: [%q]\n", a.name, a.role, line)
@@ -127,10 +133,10 @@ func setupScript(env *testscript.Env) error {
 			fmt.Fprintf(&accounts, "    password: %q\n", hash)
 		}
 	}
-	conf := "ssh: {listen: [\"127.0.0.1:0\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
+	conf := "ssh: {listen: [\"" + listen + "\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
 	return errors.Join(
-		os.WriteFile(filepath.Join(env.WorkDir, "accounts.yaml"), []byte(accounts.String()), 0o600),
-		os.WriteFile(filepath.Join(env.WorkDir, "bundleup.yaml"), []byte(conf), 0o600),
+		os.WriteFile(filepath.Join(dir, "accounts.yaml"), []byte(accounts.String()), 0o600),
+		os.WriteFile(filepath.Join(dir, "bundleup.yaml"), []byte(conf), 0o600),
 	)
 }
 
@@ -289,11 +295,21 @@ func mkbundleCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o700))
 	f, err := os.Create(ts.MkAbs(args[0]))
 	ts.Check(err)
-	zip := gzip.NewWriter(f)
+	ts.Check(errors.Join(writeBundle(f, size, uint64(seed)), f.Close()))
+}
+
+// writeBundle writes a sound bundle with one file of n incompressible bytes.
+func writeBundle(out io.Writer, n int, seed uint64) error {
+	zip := gzip.NewWriter(out)
 	w := tar.NewWriter(zip)
-	ts.Check(w.WriteHeader(&tar.Header{Name: "var/log/messages", Mode: 0o644, Size: int64(size), ModTime: time.Unix(1e9, 0), Typeflag: tar.TypeReg}))
-	_, err = io.CopyN(w, rand.NewChaCha8([32]byte{byte(seed)}), int64(size))
-	ts.Check(errors.Join(err, w.Close(), zip.Close(), f.Close()))
+	err := w.WriteHeader(&tar.Header{Name: "var/log/messages", Mode: 0o644, Size: int64(n), ModTime: time.Unix(1e9, 0), Typeflag: tar.TypeReg})
+	if err != nil {
+		return err
+	}
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	_, err = io.CopyN(w, rand.NewChaCha8(key), int64(n))
+	return errors.Join(err, w.Close(), zip.Close())
 }
 
 // mkfileCmd is "mkfile FILE BYTES FROM": the first BYTES of FROM, or all but the
