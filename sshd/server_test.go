@@ -302,6 +302,9 @@ func TestShutdown(t *testing.T) {
 func TestOpenSSH(t *testing.T) {
 	bin, err := exec.LookPath("ssh")
 	if err != nil {
+		if os.Getenv("BUNDLEUP_REQUIRE_CLIENTS") == "1" {
+			t.Fatal("no ssh client is installed")
+		}
 		t.Skip("no ssh client is installed")
 	}
 	dir := t.TempDir()
