@@ -5,7 +5,7 @@ export PATH := $(TOOLS):$(PATH)
 
 STATICCHECK_VERSION := v0.8.2
 GOVULNCHECK_VERSION := v1.9.0
-FUZZTIME ?= 10s
+FUZZTIME ?= 10000x
 
 .PHONY: run build test vet lint vuln unit fuzz torture bench clean
 
@@ -33,7 +33,7 @@ vuln: $(TOOLS)/govulncheck
 unit:
 	$(GO) test -race -timeout 30m ./...
 
-## fuzz: every fuzz target for FUZZTIME each
+## fuzz: every fuzz target for FUZZTIME each, a number of runs (10000x) or a time (1m)
 fuzz:
 	@./.ci/fuzz $(FUZZTIME)
 
