@@ -65,12 +65,18 @@ func (d *daemon) openAccounts(context.Context) error {
 	return err
 }
 
-func (d *daemon) openStore(ctx context.Context) error {
+func (d *daemon) openStore(context.Context) error {
 	s, err := disk.Open(d.cfg.Storage.Disk.Root, disk.Options{})
 	if err != nil {
 		return err
 	}
 	d.store = s
+	r := s.Report()
+	d.log.Info("store opened", "suspended", r.Suspended, "sealed", r.Sealed, "rolled_back", r.RolledBack, "removed", r.Removed)
+	if r.Err != nil {
+		// Whoever runs this must act: the bytes are safe, but not visible.
+		d.log.Error("uploads could not be repaired and were left alone", "uploads", r.Stuck, "err", r.Err)
+	}
 	return nil
 }
 
