@@ -3,7 +3,7 @@
 //	bundles/acme/case-17/X.tgz        sealed objects, nothing else
 //	records/acme/case-17/X.tgz/NAME   their documents, and those of refusals
 //	records/.tmp/                     documents being written
-//	uploads/acme/ID/                  data, name and state of an upload
+//	uploads/acme/ID/                  data, aside, name and state of an upload
 //	lock                              held by the daemon that owns the root
 //
 // What it guarantees: an object is in bundles only when its bytes, its
@@ -63,7 +63,7 @@ type Report struct {
 	Err        error
 }
 
-// Store implements store.Store, Resumer, Recorder and Toucher.
+// Store implements store.Store, Resumer, Recorder, LargeRecorder and Toucher.
 type Store struct {
 	files  files
 	now    func() time.Time
@@ -206,4 +206,6 @@ var (
 	_ store.Resumer  = (*Store)(nil)
 	_ store.Recorder = (*Store)(nil)
 	_ store.Toucher  = (*Store)(nil)
+
+	_ store.LargeRecorder = (*Store)(nil)
 )

@@ -1,6 +1,6 @@
 // Package storetest proves the promises of package store on any medium: one
 // suite that memory, disk and S3 run. A capability that a medium does not have
-// (Resumer, Recorder, Toucher) is not tested; everything else must hold.
+// (Resumer, Recorder, LargeRecorder, AsideWriter, Toucher) is not tested; everything else must hold.
 package storetest
 
 import (
@@ -48,6 +48,12 @@ func Run(t *testing.T, open func(t *testing.T) Reopen) {
 		{"Mkdir", testMkdir},
 		{"Records", testRecords},
 		{"RecordsSurviveLostSeal", testRecordsOfLoser},
+		{"Aside", testAside},
+		{"AsideNotAskedFor", testAsideUnnamed},
+		{"AsideRecovered", testAsideRecovered},
+		{"AsideDiscarded", testAsideDiscarded},
+		{"LargeRecords", testLargeRecords},
+		{"LargeRecordReplaced", testLargeReplaced},
 		{"Touch", testTouch},
 		{"ReadAt", testReadAt},
 		{"ConcurrentReaders", testReaders},
