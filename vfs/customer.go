@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"bundleup/auth"
-	"bundleup/vfs/bundle"
 	"bundleup/vfs/store"
 )
 
@@ -261,7 +260,7 @@ func (a *area) renamed(ctx context.Context, k *kept, src, dst string) (*Receipt,
 		return nil, internal("rename", src, err)
 	}
 	defer w.Close()
-	check := bundle.NewCheck(a.tree.cfg.Check)
+	check := a.tree.newCheck()
 	d, sum, err := decodeState(state, check)
 	if err != nil {
 		return nil, internal("rename", src, err)
@@ -271,6 +270,7 @@ func (a *area) renamed(ctx context.Context, k *kept, src, dst string) (*Receipt,
 		return nil, &Error{Kind: Refused, Op: "rename", Name: src, Err: err,
 			Text: fmt.Sprintf("%s is incomplete: %s bytes are kept: continue there, close it, then rename it", src, commas(k.size))}
 	}
+	record(w, check).end()
 	d.complete(m, sum.Sum(nil))
 	d.Receipt.Name = dst
 	if !k.mtime.IsZero() {

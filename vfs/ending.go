@@ -55,6 +55,7 @@ func (u *Upload) complete(ctx context.Context) (*Receipt, error) {
 	if !isBundleName(u.name) {
 		return u.finished()
 	}
+	u.journal.end()
 	return u.publish(ctx)
 }
 
@@ -156,7 +157,7 @@ func (u *Upload) remainder() *kept {
 // end makes the upload's end known to later calls and to the area.
 func (u *Upload) end(r *Receipt, err error, k *kept) {
 	u.receipt, u.err = r, err
-	u.check, u.sum = nil, nil
+	u.check, u.sum, u.journal = nil, nil, nil
 	u.area.release(u, k)
 }
 

@@ -21,6 +21,7 @@ type Info struct {
 	size int64
 	mode fs.FileMode
 	time time.Time
+	sys  any
 }
 
 // Name is the last component.
@@ -38,5 +39,6 @@ func (i *Info) ModTime() time.Time { return i.time }
 // IsDir reports a directory.
 func (i *Info) IsDir() bool { return i.mode.IsDir() }
 
-// Sys is nil.
-func (i *Info) Sys() any { return nil }
+// Sys is the *bundle.Entry of what is inside a bundle, nil for all else and for
+// directories that an archive only implies.
+func (i *Info) Sys() any { return i.sys }

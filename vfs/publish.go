@@ -59,8 +59,12 @@ func (a *area) seal(ctx context.Context, w store.Writer, r *Receipt, mtime time.
 	if err != nil {
 		return err
 	}
-	meta := store.Meta{ModTime: mtime, Docs: map[string][]byte{acceptedDoc: doc}}
-	return w.Seal(ctx, a.key(r.StoredAs), meta)
+	meta := store.Meta{ModTime: mtime, Docs: map[string][]byte{acceptedDoc: doc}, Aside: journalDoc}
+	if err := w.Seal(ctx, a.key(r.StoredAs), meta); err != nil {
+		return err
+	}
+	a.tree.readers.prepare(a.key(r.StoredAs))
+	return nil
 }
 
 // receipt is the one of the bundle that stands under the name.

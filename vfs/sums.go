@@ -66,8 +66,11 @@ func (c *customer) Sum(ctx context.Context, name string, d Digest) (string, erro
 	return c.area.sum(ctx, rel, d)
 }
 
-// Sum tells the digest of a bundle.
+// Sum tells the digest of a bundle or of a file inside.
 func (s *support) Sum(ctx context.Context, name string, d Digest) (string, error) {
+	if w, sub, ok := s.inside("sum", name); ok {
+		return w.sum(ctx, sub, d)
+	}
 	a, rel, err := s.locate("sum", name)
 	if err != nil {
 		return "", err
@@ -91,6 +94,24 @@ func (a *area) sum(ctx context.Context, rel string, d Digest) (string, error) {
 	sum, err := a.tree.digest(ctx, io.NewSectionReader(o, 0, o.Info().Size), d)
 	if err != nil {
 		return "", internal("sum", rel, err)
+	}
+	return sum, nil
+}
+
+// sum reads a file inside.
+func (w *within) sum(ctx context.Context, sub string, d Digest) (string, error) {
+	f, err := w.open(ctx, sub)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	i, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	sum, err := w.area.tree.digest(ctx, io.NewSectionReader(f, 0, i.Size()), d)
+	if err != nil {
+		return "", w.explained(err)
 	}
 	return sum, nil
 }

@@ -10,17 +10,34 @@ import (
 	"sync/atomic"
 
 	"bundleup/auth"
+	"bundleup/vfs/bundle"
 	"bundleup/vfs/store"
 )
 
 // support sees every tenant's bundles, or those of the tenants its account
 // lists, and can change nothing. Receipts are reachable at /TENANT/receipts/,
 // though not listed beside the bundles.
+//
+// Every bundle has two names: X.tgz is its bytes, X.tgz.d a directory of what is
+// inside. One of them is listed, so that who copies a tenant's directory has
+// everything once: X.tgz, or X.tgz.d for an account that expands. The other one is
+// reachable all the same.
 type support struct {
 	denyAll
 	tree    *Tree
 	account *auth.Account
 	peer    Peer
+	waiting listeners
+}
+
+// inside finds the bundle that a path leads into.
+func (s *support) inside(op, name string) (w *within, sub string, ok bool) {
+	a, rel, err := s.locate(op, name)
+	if err != nil {
+		return nil, "", false
+	}
+	outer, sub, ok := cutBundle(rel)
+	return &within{view: s, area: a, name: outer, op: op, path: name}, sub, ok
 }
 
 // locate finds the area that a path lies in; rel is the path within it.
@@ -43,6 +60,9 @@ func (s *support) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
 	}
 	if rel == "" {
 		return s.dir(string(a.tenant)), nil
+	}
+	if w, sub, ok := s.inside("stat", name); ok {
+		return w.stat(ctx, sub, true)
 	}
 	if sub, ok := inReceipts(rel); ok {
 		return a.statReceipt(ctx, sub)
@@ -82,16 +102,60 @@ func (s *support) List(ctx context.Context, dir string) iter.Seq2[fs.FileInfo, e
 		seq := a.list(ctx, rel)
 		if sub, ok := inReceipts(rel); ok {
 			seq = a.listReceipts(ctx, sub)
+		} else if w, sub, ok := s.inside("list", dir); ok {
+			w.list(ctx, sub)(yield)
+			return
 		}
 		for i, err := range seq {
-			if !yield(readOnly(i), err) {
+			if !yield(s.expanded(readOnly(i)), err) {
 				return
 			}
 		}
 	}
 }
 
-// Open opens a bundle or a receipt.
+// expanded shows a bundle as what is inside, to an account that expands.
+func (s *support) expanded(i fs.FileInfo) fs.FileInfo {
+	if !s.account.Expand || i == nil || i.IsDir() || !isBundleName(i.Name()) {
+		return i
+	}
+	return &Info{name: i.Name() + insideSuffix, mode: modeReadDir, time: i.ModTime()}
+}
+
+// Lstat implements Linker.
+func (s *support) Lstat(ctx context.Context, name string) (fs.FileInfo, error) {
+	if w, sub, ok := s.inside("stat", name); ok {
+		return w.stat(ctx, sub, false)
+	}
+	return s.Stat(ctx, name)
+}
+
+// Readlink implements Linker. Links are inside bundles only.
+func (s *support) Readlink(ctx context.Context, name string) (string, error) {
+	if w, sub, ok := s.inside("readlink", name); ok {
+		return w.readlink(ctx, sub)
+	}
+	if _, err := s.Stat(ctx, name); err != nil {
+		return "", err
+	}
+	return "", &Error{Kind: Refused, Op: "readlink", Name: name, Text: "that is not a symbolic link"}
+}
+
+// Bundle implements Bundler.
+func (s *support) Bundle(ctx context.Context, name string) (*bundle.Reader, func(), error) {
+	a, rel, err := s.locate("open", name)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := &within{view: s, area: a, name: rel, op: "open", path: name}
+	r, err := w.acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.Reader, func() { s.tree.readers.release(r) }, nil
+}
+
+// Open opens a bundle, what is inside or a receipt.
 func (s *support) Open(ctx context.Context, name string) (File, error) {
 	a, rel, err := s.locate("open", name)
 	if err != nil {
@@ -99,6 +163,9 @@ func (s *support) Open(ctx context.Context, name string) (File, error) {
 	}
 	if sub, ok := inReceipts(rel); ok && sub != "" {
 		return a.openReceipt(ctx, sub)
+	}
+	if w, sub, ok := s.inside("open", name); ok {
+		return w.open(ctx, sub)
 	}
 	i, err := a.stat(ctx, rel)
 	if err != nil {

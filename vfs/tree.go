@@ -19,6 +19,7 @@ type Storage interface {
 	store.Store
 	store.Resumer
 	store.Recorder
+	store.LargeRecorder
 }
 
 // Config is what NewTree needs. Every field without a default must be set.
@@ -37,6 +38,9 @@ type Config struct {
 	// Checkpoint is how many received bytes may pass between two saved
 	// states: what a killed daemon can cost an upload. Default 64 MiB.
 	Checkpoint int64
+	// Cache is how much inflated data of bundles that are read inside is kept in
+	// memory, in bytes. Default 128 MiB.
+	Cache int64
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Events are told what happens; nil functions are skipped.
@@ -48,6 +52,8 @@ type Tree struct {
 	cfg  Config
 	sums chan struct{} // one for each bundle that is read for its digest
 
+	readers *readers
+
 	mu    sync.Mutex // guards areas
 	areas map[auth.Tenant]*area
 }
@@ -58,18 +64,24 @@ func NewTree(ctx context.Context, cfg Config) (*Tree, error) {
 	if cfg.Store == nil || cfg.Tenants == nil {
 		return nil, errors.New("new tree: Store and Tenants must be set")
 	}
-	if cfg.Keep < 0 || cfg.KeepRefused < 0 || cfg.Checkpoint < 0 {
-		return nil, errors.New("new tree: Keep, KeepRefused and Checkpoint must not be negative")
+	if cfg.Keep < 0 || cfg.KeepRefused < 0 || cfg.Checkpoint < 0 || cfg.Cache < 0 {
+		return nil, errors.New("new tree: Keep, KeepRefused, Checkpoint and Cache must not be negative")
 	}
 	setDefault(&cfg.Keep, 7*24*time.Hour)
 	setDefault(&cfg.KeepRefused, 90*24*time.Hour)
 	setDefault(&cfg.Checkpoint, 64<<20)
+	setDefault(&cfg.Cache, 128<<20)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	t := &Tree{cfg: cfg, sums: make(chan struct{}, maxSums), areas: make(map[auth.Tenant]*area)}
+	t.readers = newReaders(cfg)
 	return t, t.load(ctx)
 }
+
+// Close ends what the Tree does in the background and closes what it has open.
+// Views must not be used any more.
+func (t *Tree) Close() { t.readers.close() }
 
 func setDefault[T comparable](p *T, d T) {
 	var zero T

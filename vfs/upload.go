@@ -37,6 +37,7 @@ type Upload struct {
 	id      store.ID
 	writer  store.Writer
 	check   *bundle.Check
+	journal *recording
 	sum     hash.Hash
 	draft   draft
 	saved   int64 // bytes covered by the last saved state
@@ -94,6 +95,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 	if _, rejected := u.check.Write(p[:n]); rejected != nil {
 		return 0, u.reject("write", rejected)
 	}
+	u.journal.drain()
 	received := u.received.Add(int64(n))
 	if err == nil && received-u.saved >= u.area.tree.cfg.Checkpoint {
 		err = u.save(context.Background())
@@ -202,7 +204,8 @@ func (u *Upload) start() error {
 	if err != nil {
 		return u.failed("open", err, 0)
 	}
-	u.writer, u.check, u.sum, u.began = w, bundle.NewCheck(t.cfg.Check), sha256.New(), true
+	u.writer, u.check, u.sum, u.began = w, t.newCheck(), sha256.New(), true
+	u.journal = record(w, u.check)
 	u.received.Store(0)
 	u.draft.Receipt = Receipt{
 		ID: string(u.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
@@ -217,10 +220,11 @@ func (u *Upload) resume() error {
 	t := u.area.tree
 	w, state, off, err := t.cfg.Store.Resume(ctx, u.kept.id)
 	if err == nil {
-		u.check = bundle.NewCheck(t.cfg.Check)
+		u.check = t.newCheck()
 		var d *draft
 		if d, u.sum, err = decodeState(state, u.check); err == nil {
 			u.draft = *d
+			u.journal = record(w, u.check)
 		} else {
 			w.Close()
 			err = fmt.Errorf("%w: %w", store.ErrState, err)
@@ -255,12 +259,13 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 		return nil, 0, err
 	}
 	defer r.Close()
-	u.check, u.sum = bundle.NewCheck(t.cfg.Check), sha256.New()
+	u.check, u.sum = t.newCheck(), sha256.New()
+	u.journal = record(w, u.check)
 	u.draft.Receipt = Receipt{
 		ID: string(u.kept.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
 		Started: u.kept.saved.UTC(), Client: u.view.peer.Client, Protocol: u.view.peer.Protocol,
 	}
-	n, err := io.Copy(io.MultiWriter(u.check, u.sum), r)
+	n, err := io.Copy(io.MultiWriter(u.check, u.journal, u.sum), r)
 	if err == nil && n != size {
 		err = io.ErrUnexpectedEOF
 	}
@@ -276,6 +281,7 @@ func (u *Upload) save(ctx context.Context) error {
 	if t := u.mtime.Load(); t != nil {
 		u.draft.ModTime = *t
 	}
+	u.journal.drain()
 	state, err := encodeState(&u.draft, u.sum, u.check)
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"iter"
 	"time"
+
+	"bundleup/vfs/bundle"
 )
 
 // View is what one connection of one account sees and may do. There are two
@@ -52,6 +54,29 @@ type Toucher interface {
 // its receipt, or nothing.
 type Noticer interface {
 	Notice(name string) string
+}
+
+// Linker is the optional capability of a View to show symbolic links. Stat and Open
+// follow them.
+type Linker interface {
+	// Lstat is Stat, but for a link, which it describes itself.
+	Lstat(ctx context.Context, name string) (fs.FileInfo, error)
+	// Readlink gives a link's target, relative to the directory that holds the
+	// link, and never leading out of the bundle that the link is in.
+	Readlink(ctx context.Context, name string) (string, error)
+}
+
+// Bundler is the optional capability of a View to open a bundle inside, for those
+// who go through all of it. release must be called; it closes nothing that others
+// use.
+type Bundler interface {
+	Bundle(ctx context.Context, name string) (r *bundle.Reader, release func(), err error)
+}
+
+// Announcer is the optional capability of a View to tell people what they wait for.
+// to is called with a line now and then, on the goroutine of the request, until stop.
+type Announcer interface {
+	Announce(to func(line string)) (stop func())
 }
 
 // File is a file open for reading. ReadAt is safe for concurrent use.

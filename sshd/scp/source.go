@@ -78,20 +78,18 @@ func (s *source) named(name string) error {
 // entry sends a file or a directory. Its error ends the command; what fails for
 // the entry alone is told.
 func (s *source) entry(name string, info fs.FileInfo, depth int) error {
-	err := checkName(path.Base(name), true)
+	if info.Mode().Type() == fs.ModeSymlink {
+		return s.link(name)
+	}
+	var err error
 	switch {
-	case name == "/":
-		err = nil
-	case err != nil:
 	case !info.IsDir() && !info.Mode().IsRegular():
 		err = refused(name, "not a regular file")
-	}
-	switch {
-	case err == nil && !info.IsDir():
+	case !info.IsDir():
 		return s.file(name)
-	case err == nil && !s.recursive:
+	case !s.recursive:
 		err = refused(name, "is a directory: give -r to copy it")
-	case err == nil && depth == maxDepth:
+	case depth == maxDepth:
 		err = refused(name, "directories go at most %d deep", maxDepth)
 	}
 	if err != nil {
@@ -100,9 +98,25 @@ func (s *source) entry(name string, info fs.FileInfo, depth int) error {
 	return s.directory(name, info, depth)
 }
 
+// link sends the file that a symbolic link leads to. One that leads to a directory
+// could lead back to where it lies, and is only told of, as one that leads nowhere:
+// bundles are full of them, and the copy has all that there is.
+func (s *source) link(name string) error {
+	info, err := s.view.Stat(s.ctx, name)
+	if err == nil && info.Mode().IsRegular() {
+		return s.file(name)
+	}
+	s.note(printable(name + ": the symbolic link is not copied"))
+	return nil
+}
+
+// recordName is a name as a record carries it, with the newlines that would end the
+// record encoded as OpenSSH's source does it (VIS_NL of vis(3)).
+func recordName(name string) string { return strings.ReplaceAll(path.Base(name), "\n", `\^J`) }
+
 // directory sends a directory with all that is in it.
 func (s *source) directory(name string, info fs.FileInfo, depth int) error {
-	base := path.Base(name)
+	base := recordName(name)
 	if name == "/" {
 		base = rootName
 	}
@@ -138,7 +152,7 @@ func (s *source) file(name string) error {
 	if err != nil {
 		return s.refuse(name, err)
 	}
-	if accepted, err := s.announce('C', info.ModTime(), fileMode, info.Size(), path.Base(name)); !accepted {
+	if accepted, err := s.announce('C', info.ModTime(), fileMode, info.Size(), recordName(name)); !accepted {
 		return err
 	}
 	if err := s.content(f, name, info.Size()); err != nil {

@@ -252,7 +252,7 @@ func (f *frames) fits(r request) *status {
 		case extRename, extLimits:
 			return nil
 		}
-	case typeLstat, typeStat, typeSetstat, typeRemove, typeMkdir, typeRmdir, typeRealpath, typeRename:
+	case typeLstat, typeStat, typeSetstat, typeRemove, typeMkdir, typeRmdir, typeRealpath, typeRename, typeReadlink:
 		return nil
 	}
 	return statusUnsupported

@@ -186,7 +186,7 @@ func (s *session) resize(name string, size uint64) error {
 	return refused(fmt.Sprintf("%s has %d bytes and cannot be set to %d: bundles never change", name, i.Size(), size))
 }
 
-// Filelist answers STAT, LSTAT, FSTAT and OPENDIR.
+// Filelist answers STAT, FSTAT and OPENDIR.
 func (s *session) Filelist(r *sftp.Request) (l sftp.ListerAt, err error) {
 	defer s.caught(r.Method, &err)
 	switch r.Method {
@@ -208,6 +208,36 @@ func (s *session) stat(name string) (fs.FileInfo, error) {
 		return in.info()
 	}
 	return s.view.Stat(s.ctx, name)
+}
+
+// Lstat answers LSTAT, where the view has links.
+func (s *session) Lstat(r *sftp.Request) (l sftp.ListerAt, err error) {
+	linker, ok := s.view.(vfs.Linker)
+	if !ok || s.open[r.Filepath] != nil {
+		return s.Filelist(r)
+	}
+	defer s.caught(r.Method, &err)
+	i, err := linker.Lstat(s.ctx, r.Filepath)
+	if err != nil {
+		told, _ := explained(err)
+		return nil, told
+	}
+	return single{i}, nil
+}
+
+// Readlink answers READLINK.
+func (s *session) Readlink(name string) (target string, err error) {
+	defer s.caught("readlink", &err)
+	linker, ok := s.view.(vfs.Linker)
+	if !ok {
+		return "", statusUnsupported
+	}
+	target, err = linker.Readlink(s.ctx, name)
+	if err != nil {
+		told, _ := explained(err)
+		return "", told
+	}
+	return target, nil
 }
 
 // single is a list of one file.

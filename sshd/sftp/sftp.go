@@ -78,6 +78,9 @@ func (s *session) serve(ch io.ReadWriteCloser, opts Options) error {
 	}
 	stop := context.AfterFunc(s.ctx, func() { hangUp(context.Cause(s.ctx)) })
 	defer stop()
+	if a, ok := s.view.(vfs.Announcer); ok {
+		defer a.Announce(s.notes.line)()
+	}
 	server := sftp.NewRequestServer(f, s.handlers(), sftp.WithRSMaxTxPacket(maxData))
 	return f.end(server.Serve())
 }

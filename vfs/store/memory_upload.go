@@ -19,6 +19,7 @@ type memWriter struct {
 	u  *memUpload
 
 	failed error // of a Write; sticky
+	anew   bool  // the first WriteAside begins a new aside: the upload was recovered
 }
 
 func (w *memWriter) do(ctx context.Context, op Op, f func() error) error {
@@ -56,7 +57,7 @@ func (w *memWriter) Save(ctx context.Context, state []byte) error {
 		w.u.saved = true
 		w.u.off = int64(len(w.u.data))
 		w.u.state = slices.Clone(state)
-		w.u.asideSaved = w.u.asideSize()
+		w.u.asideSaved = w.asideSize()
 		w.u.when = w.m.Now()
 		return nil
 	})
@@ -73,6 +74,9 @@ func (w *memWriter) Seal(ctx context.Context, key Key, meta Meta) error {
 		}
 		if err := w.m.publish(w.u, key, meta); err != nil {
 			return fmt.Errorf("as %s: %w", key, err)
+		}
+		if meta.Aside != "" && w.asideSize() > 0 {
+			w.m.putDoc(key, meta.Aside, w.u.aside, w.m.Now())
 		}
 		w.forget()
 		return nil
@@ -165,7 +169,7 @@ func (m *Memory) Recover(ctx context.Context, id ID) (Writer, io.ReadCloser, int
 			return err
 		}
 		data = w.u.data[:len(w.u.data):len(w.u.data)]
-		w.u.aside, w.u.asideLost = nil, false
+		w.anew = true
 		return nil
 	})
 	if err != nil {
@@ -177,20 +181,18 @@ func (m *Memory) Recover(ctx context.Context, id ID) (Writer, io.ReadCloser, int
 // rewind goes back to what was saved.
 func (u *memUpload) rewind() {
 	u.data = slices.Clone(u.data[:u.off])
-	u.asideLost = u.asideSaved < 0
-	u.aside = slices.Clone(u.aside[:max(0, u.asideSaved)])
-}
-
-func (u *memUpload) asideSize() int64 {
-	if u.asideLost {
-		return -1
+	u.asideLost = u.asideSaved < 0 || u.asideSaved > int64(len(u.aside))
+	if !u.asideLost {
+		u.aside = slices.Clone(u.aside[:u.asideSaved])
 	}
-	return int64(len(u.aside))
 }
 
 // WriteAside implements AsideWriter.
 func (w *memWriter) WriteAside(p []byte) error {
 	err := w.do(context.Background(), OpWriteAside, func() error {
+		if w.anew {
+			w.u.aside, w.u.asideLost, w.anew = nil, false, false
+		}
 		if w.u.asideLost {
 			return errors.New("the aside is lost")
 		}
@@ -199,7 +201,7 @@ func (w *memWriter) WriteAside(p []byte) error {
 	})
 	if err != nil {
 		w.m.locked(func() error {
-			w.u.asideLost = true
+			w.u.asideLost, w.anew = true, false
 			return nil
 		})
 	}
@@ -209,10 +211,20 @@ func (w *memWriter) WriteAside(p []byte) error {
 // AsideSize implements AsideWriter.
 func (w *memWriter) AsideSize() (n int64) {
 	w.m.locked(func() error {
-		n = w.u.asideSize()
+		n = w.asideSize()
 		return nil
 	})
 	return n
+}
+
+func (w *memWriter) asideSize() int64 {
+	switch {
+	case w.anew:
+		return 0
+	case w.u.asideLost:
+		return -1
+	}
+	return int64(len(w.u.aside))
 }
 
 // take makes w the owner of its suspended upload.

@@ -121,8 +121,8 @@ type Recorder interface {
 // what fails there costs the aside and never the upload.
 //
 // Save makes it durable with the bytes, and Resume cuts it to the length that
-// belongs to the saved state; Recover empties it. Seal publishes it as the
-// document Meta.Aside, Discard forgets it.
+// belongs to the saved state; after Recover the first WriteAside begins a new
+// one. Seal publishes it as the document Meta.Aside, Discard forgets it.
 type AsideWriter interface {
 	// WriteAside appends to the aside. A failure is sticky: the aside is lost,
 	// and Save and Seal go on as if there had never been one.

@@ -22,6 +22,7 @@ type aside struct {
 	size  int64 // bytes written
 	lost  bool
 	named bool // the file's name is durable
+	anew  bool // the first write replaces what is there: the upload was recovered
 }
 
 // WriteAside implements store.AsideWriter.
@@ -34,6 +35,9 @@ func (w *writer) WriteAside(p []byte) error {
 }
 
 func (w *writer) writeAside(p []byte) error {
+	if w.aside.anew {
+		w.openAside(0)
+	}
 	if w.aside.lost {
 		return errAside
 	}

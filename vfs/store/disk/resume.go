@@ -226,7 +226,7 @@ func (s *Store) Recover(ctx context.Context, id store.ID) (store.Writer, io.Read
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("recover upload %s: %w", id, mark(err))
 	}
-	w.openAside(0)
+	w.aside.anew = true
 	r, err := s.files.OpenFile(w.dir+"/"+dataName, os.O_RDONLY)
 	if err != nil {
 		return nil, nil, 0, errors.Join(fmt.Errorf("recover upload %s: %w", id, err), w.Close())

@@ -100,6 +100,13 @@ func testAsideRecovered(t *testing.T, m *medium) {
 	m.ok(err)
 	m.ok(r.Close())
 	m.wantAside(w, 0)
+	m.ok(w.Close())
+	w = m.resume(id, "", 5) // who recovers only to look takes nothing away
+	m.wantAside(w, 3)
+	m.ok(w.Close())
+	w, r, _, err = m.resumer().Recover(t.Context(), id)
+	m.ok(err)
+	m.ok(r.Close())
 	m.writeAside(w, "new")
 	m.ok(w.Save(t.Context(), []byte("state")))
 	m.crash()
