@@ -31,7 +31,7 @@ func (s *Session) exec(line string) int {
 	command := s.conn.server.cfg.Commands[list[0]]
 	if command == nil {
 		s.discardInput()
-		s.tell(fmt.Sprintf("bundleup: %s: no such command: only sftp and scp work here", printable(list[0])))
+		s.tell(fmt.Sprintf("bundleup: %s: no such command: sftp, scp and help work here", printable(list[0])))
 		return exitNotFound
 	}
 	return command(s.conn.ctx, s, list[1:])

@@ -32,6 +32,8 @@ type Session struct {
 	active atomic.Int64 // when the peer last sent data, Unix nanoseconds
 	once   sync.Once    // the exit
 
+	terminal bool // the peer shows output on one; set before the program starts
+
 	// drain starts the one goroutine that throws input away. x/crypto wakes
 	// only one reader at the end of a channel: a second would wait for ever.
 	drain sync.Once
@@ -119,6 +121,8 @@ func (s *Session) request(req *ssh.Request, started bool) (run func() int, ok bo
 	switch req.Type {
 	case "env":
 		return nil, true // clients that cannot set LANG complain to their user
+	case "pty-req":
+		return nil, s.takeTerminal(started)
 	case "shell":
 		run = s.shell
 	case "exec", "subsystem":
@@ -173,6 +177,10 @@ func (s *Session) tell(lines ...string) {
 // shell says what to type instead. The words "password:" and the prompt of the
 // sftp client must not be in it: sos drives sftp by looking for them.
 func (s *Session) shell() int {
+	if help := s.conn.server.cfg.Commands["help"]; help != nil && s.conn.account.Role == auth.Support {
+		s.tell("This is bundleup. It has no shell: type a command behind the host's name.")
+		return help(s.conn.ctx, s, nil)
+	}
 	s.discardInput()
 	user := s.conn.account.Name
 	lines := []string{

@@ -2,14 +2,11 @@ package vfs
 
 import (
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"path"
 	"sync"
 	"sync/atomic"
-
-	"bundleup/vfs/bundle"
 )
 
 // open opens a file for reading.
@@ -39,23 +36,8 @@ type insideFile struct {
 }
 
 // reopen opens the file with the reader at hand.
-func (f *insideFile) reopen() error {
-	name := bundle.FSName(f.sub)
-	i, err := lookup(f.reader.Reader, name, true)
-	if err != nil {
-		return err
-	}
-	if i.IsDir() {
-		return &Error{Kind: Refused, Op: "open", Name: f.path, Text: "that is a directory"}
-	}
-	if !i.Mode().IsRegular() {
-		return &Error{Kind: Refused, Op: "open", Name: f.path, Text: "that is not a regular file"}
-	}
-	if f.file, err = f.reader.Open(name); errors.Is(err, fs.ErrNotExist) {
-		if name, err = enter(f.reader.Reader, name); err == nil {
-			f.file, err = f.reader.Open(name)
-		}
-	}
+func (f *insideFile) reopen() (err error) {
+	f.file, err = Contents{f.reader.Reader}.Open(f.sub)
 	return err
 }
 

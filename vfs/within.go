@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,18 +96,18 @@ func (w *within) explained(err error) error {
 
 func (w *within) stat(ctx context.Context, sub string, follow bool) (info *Info, err error) {
 	err = w.do(ctx, func(r *bundle.Reader) error {
-		i, err := lookup(r, bundle.FSName(sub), follow)
-		if err == nil {
-			info = insideInfo(i, path.Base(cmp.Or(sub, w.name+insideSuffix)))
-		}
+		info, err = Contents{r}.info(sub, follow)
 		return err
 	})
+	if err == nil && sub == "" {
+		info.name = path.Base(w.name + insideSuffix)
+	}
 	return info, err
 }
 
 func (w *within) readlink(ctx context.Context, sub string) (target string, err error) {
 	err = w.do(ctx, func(r *bundle.Reader) error {
-		target, err = relative(r, bundle.FSName(sub))
+		target, err = Contents{r}.Readlink(sub)
 		return err
 	})
 	return target, err
@@ -117,28 +116,18 @@ func (w *within) readlink(ctx context.Context, sub string) (target string, err e
 // list yields what is in a directory.
 func (w *within) list(ctx context.Context, sub string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
+		told := false
 		err := w.do(ctx, func(r *bundle.Reader) error {
-			name, err := directory(r, bundle.FSName(sub))
-			if err != nil {
-				return err
-			}
-			told := false
-			for e, err := range r.List(name) {
-				var i fs.FileInfo
-				if err == nil {
-					i, err = e.Info()
-				}
-				switch {
-				case err != nil && told:
-					yield(nil, w.explained(err)) // the names before it are out
+			for i, err := range (Contents{r}).List(ctx, sub) {
+				if err != nil && told {
+					yield(nil, w.explained(err)) // names are out: it cannot begin anew
 					return nil
-				case err != nil:
+				}
+				if err != nil {
 					return err
-				case ctx.Err() != nil:
-					return ctx.Err()
 				}
 				told = true
-				if !yield(insideInfo(i, bundle.RawName(i.Name())), nil) {
+				if !yield(i, nil) {
 					return nil
 				}
 			}

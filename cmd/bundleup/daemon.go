@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -118,10 +119,17 @@ func (d *daemon) openServer(context.Context) (err error) {
 		Auth:     d.registry,
 		View:     d.tree.View,
 		Limits:   limits,
-		Commands: sshd.SumCommands(),
+		Commands: commands(),
 		Log:      d.log,
 	})
 	return err
+}
+
+// commands are all that can be run over ssh beside scp.
+func commands() map[string]sshd.Command {
+	all := sshd.SumCommands()
+	maps.Copy(all, sshd.InsideCommands())
+	return all
 }
 
 func (d *daemon) listen(context.Context) error {
@@ -147,6 +155,7 @@ func (d *daemon) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.watchAccounts(background) })
 	wg.Go(func() { d.expire(background) })
+	wg.Go(func() { d.tree.Index(background, d.notIndexed) })
 	broken := make(chan error, len(d.listeners))
 	for _, l := range d.listeners {
 		d.log.Info("listening", "address", l.Addr().String())
@@ -175,10 +184,18 @@ func (d *daemon) shutdown() error {
 	return err
 }
 
+// notIndexed logs that an accepted bundle has no index yet.
+func (d *daemon) notIndexed(name string, err error) {
+	d.log.Error("bundle not indexed, it will be at its first use", "name", name, "err", err)
+}
+
 // close releases what newDaemon took.
 func (d *daemon) close() {
 	for _, l := range d.listeners {
 		l.Close()
+	}
+	if d.tree != nil {
+		d.tree.Close()
 	}
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {

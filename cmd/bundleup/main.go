@@ -51,7 +51,8 @@ func rootCommand() *cobra.Command {
 		RunE:          help,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(), checkCommand(), accountCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), indexCommand(), accountCommand(), configCommand(), versionCommand())
+	root.AddCommand(insideCommands()...)
 	return root
 }
 

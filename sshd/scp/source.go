@@ -83,6 +83,9 @@ func (s *source) entry(name string, info fs.FileInfo, depth int) error {
 	}
 	var err error
 	switch {
+	case !info.IsDir() && !info.Mode().IsRegular() && depth > 0:
+		s.note(printable(name + ": not a regular file: it is not copied"))
+		return nil
 	case !info.IsDir() && !info.Mode().IsRegular():
 		err = refused(name, "not a regular file")
 	case !info.IsDir():

@@ -147,7 +147,7 @@ func (r *run) listed(title string, list []named) {
 		if f.IsDir() {
 			slash = "/"
 		}
-		r.out.printf("    %16s  %s%s\n", commas(f.Size()), f.name, slash)
+		r.out.printf("    %16s  %s%s\n", commas(f.Size()), r.shown(f.name), slash)
 	}
 }
 

@@ -56,6 +56,8 @@ type Config struct {
 	Workers int
 	// Commands are the names that may be run; nil means all.
 	Commands []string
+	// Notes are lines that help adds to the commands.
+	Notes []string
 }
 
 // Commands runs commands. It is safe for concurrent use.

@@ -3,6 +3,7 @@ package inside
 import (
 	"io/fs"
 	"path"
+	"strings"
 
 	"bundleup/vfs"
 	"bundleup/vfs/bundle"
@@ -70,6 +71,7 @@ func (r *run) listDir(dir string, long bool) {
 
 // line is one line of a listing; full is the name to look it up by.
 func (r *run) line(full, shown string, i fs.FileInfo, long bool) {
+	shown = r.shown(shown)
 	if !long {
 		r.out.printf("%s\n", shown)
 		return
@@ -79,6 +81,14 @@ func (r *run) line(full, shown string, i fs.FileInfo, long bool) {
 		link = " -> " + r.target(full, i)
 	}
 	r.out.printf("%s %12d %s %s%s\n", modeOf(i), size, i.ModTime().UTC().Format(timeFormat), shown, link)
+}
+
+// shown is a name as a listing has it: on one line, where a person looks at it.
+func (r *run) shown(name string) string {
+	if r.out.terminal {
+		return strings.ReplaceAll(name, "\n", `\x0a`)
+	}
+	return name
 }
 
 // modeOf is the mode as it was where the bundle was made.
@@ -131,7 +141,7 @@ func (r *run) find(args []string) int {
 		for _, name := range r.expand(arg) {
 			r.walk(name, 0, func(name string, i fs.FileInfo) {
 				if f.wants(name, i) {
-					r.out.printf("%s\n", name)
+					r.out.printf("%s\n", r.shown(name))
 				}
 			})
 		}

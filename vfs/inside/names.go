@@ -89,8 +89,9 @@ func (r *run) expand(arg string) []string {
 func (r *run) match(dirs []string, component string) (names []string) {
 	if !strings.ContainsAny(component, `*?[`) {
 		for _, dir := range dirs {
-			if _, err := r.lstat(join(dir, component)); err == nil {
-				names = append(names, join(dir, component))
+			name := join(listable(dir), component)
+			if _, err := r.lstat(name); err == nil {
+				names = append(names, name)
 			}
 		}
 		return names
@@ -98,7 +99,8 @@ func (r *run) match(dirs []string, component string) (names []string) {
 	// A shell negates a class with "!", path.Match with "^".
 	pattern := strings.ReplaceAll(component, "[!", "[^")
 	for _, dir := range dirs {
-		for i, err := range r.fsys.List(r.ctx, r.listable(dir)) {
+		dir = listable(dir)
+		for i, err := range r.fsys.List(r.ctx, orDot(dir)) {
 			if err != nil {
 				break // what cannot be listed matches nothing
 			}
@@ -130,10 +132,10 @@ func matching(dir, pattern string, i fs.FileInfo) (string, bool) {
 	return "", false
 }
 
-// listable is a directory whose contents a wildcard goes through: a bundle's inside.
-func (r *run) listable(dir string) string {
+// listable is what has the names of the next component: for a bundle its inside.
+func listable(dir string) string {
 	if _, _, ok := cutInside(dir); ok || !isBundle(dir) {
-		return orDot(dir)
+		return dir
 	}
 	return dir + insideExt
 }

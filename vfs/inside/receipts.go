@@ -105,9 +105,11 @@ func (r *run) help([]string) int {
 	all := table()
 	r.out.printf("Commands:\n")
 	for _, name := range r.Names() {
-		r.out.printf("  %-66s %s\n", all[name].usage, all[name].what)
+		r.out.printf("  %-62s %s\n", all[name].usage, all[name].what)
 	}
-	r.out.printf("Words with blanks, quotes or wildcards go in quotes, twice where a shell is on the way:\n")
-	r.out.printf("  ssh HOST grep -i \"'disk full'\" /acme/diag.tgz\n")
+	for _, line := range r.cfg.Notes {
+		r.out.printf("%s\n", line)
+	}
+	r.out.printf("What is inside the bundle X.tgz lies in X.tgz.d. Wildcards work in any part of a path.\n")
 	return exitOK
 }
