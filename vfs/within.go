@@ -89,7 +89,7 @@ func (w *within) explained(err error) error {
 		return &Error{Kind: Internal, Op: w.op, Name: w.path, Err: err,
 			Text: fmt.Sprintf("the stored bundle is damaged at byte %s of its contents: tell whoever runs this server", commas(damage.Offset))}
 	case errors.Is(err, fs.ErrInvalid):
-		return &Error{Kind: Refused, Op: w.op, Name: w.path, Text: "that cannot be done with this kind of file", Err: err}
+		return &Error{Kind: Refused, Op: w.op, Name: w.path, Text: "that is not possible with this kind of file, or links lead in a circle", Err: err}
 	}
 	return internal(w.op, w.path, err)
 }
