@@ -56,10 +56,15 @@ type Tenant string
 // TenantInfo is a tenant with what its operator agreed on.
 type TenantInfo struct {
 	Name Tenant
-	// Quota is how many bytes of bundles are kept; 0 means no limit.
-	Quota int64
+	// Quota is how many bytes are kept, bundles and unfinished uploads
+	// together; QuotaFiles how many of them, QuotaDaily how many bytes may
+	// come in a day (UTC). 0 means no limit.
+	Quota, QuotaFiles, QuotaDaily int64
 	// Retention is how long a bundle is kept; 0 means for ever.
 	Retention time.Duration
+	// Hold lists directories whose bundles are kept beyond the retention and
+	// cannot be erased, as for a lawsuit; "/" means all.
+	Hold []string
 }
 
 // Account is a login. It is immutable once it is in a Directory.

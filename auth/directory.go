@@ -83,8 +83,10 @@ func (d *Directory) addTenant(t TenantInfo) (string, error) {
 	if _, ok := d.tenants[t.Name]; ok {
 		return "name", fmt.Errorf("tenant %q is listed twice", t.Name)
 	}
-	if t.Quota < 0 {
-		return "quota", fmt.Errorf("tenant %q: less than 0", t.Name)
+	for field, n := range map[string]int64{"quota": t.Quota, "quota_files": t.QuotaFiles, "quota_daily": t.QuotaDaily} {
+		if n < 0 {
+			return field, fmt.Errorf("tenant %q: less than 0", t.Name)
+		}
 	}
 	if t.Retention < 0 {
 		return "retention", fmt.Errorf("tenant %q: less than 0", t.Name)

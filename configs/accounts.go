@@ -23,9 +23,12 @@ type Accounts struct {
 // Tenant is a customer organisation.
 type Tenant struct {
 	Name      string   `yaml:"name"`
-	Quota     Size     `yaml:"quota,omitempty"`     // bytes it may keep; 0: no quota
-	Retention Duration `yaml:"retention,omitempty"` // how long bundles are kept; 0: for ever
-	Line      int      `yaml:"-"`
+	Quota      Size     `yaml:"quota,omitempty"`       // bytes it may keep; 0: no quota
+	QuotaFiles int64    `yaml:"quota_files,omitempty"` // bundles and unfinished uploads it may keep; 0: no quota
+	QuotaDaily Size     `yaml:"quota_daily,omitempty"` // bytes it may send in a day, UTC; 0: no quota
+	Retention  Duration `yaml:"retention,omitempty"`   // how long bundles are kept; 0: for ever
+	Hold       []string `yaml:"hold,omitempty"`        // directories kept all the same; "/": everything
+	Line       int      `yaml:"-"`
 }
 
 // Account is a login.

@@ -38,7 +38,8 @@ type Storage struct {
 
 // Disk is the storage of kind disk.
 type Disk struct {
-	Root string `yaml:"root" mapstructure:"root"` // one directory for everything
+	Root    string `yaml:"root" mapstructure:"root"`       // one directory for everything
+	Reserve Size   `yaml:"reserve" mapstructure:"reserve"` // free space that uploads leave alone
 }
 
 // Check bounds what a bundle may be. See bundle.Limits.
@@ -86,7 +87,7 @@ func Default() Config {
 		SSH:      SSH{Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}},
 		DataDir:  ".",
 		Accounts: "accounts.yaml",
-		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data"}},
+		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data", Reserve: 256 << 20}},
 		Check:    Check{MaxSize: 5 << 40, MaxUnpacked: 16 << 40, MaxRatio: 200, MaxEntries: 1_000_000, MaxMembers: 65_536},
 		Uploads: Uploads{
 			Keep: Duration(7 * day), RefusedKeep: Duration(90 * day), Checkpoint: 64 << 20,

@@ -23,6 +23,7 @@ type area struct {
 	tree       *Tree
 	tenant     auth.Tenant
 	publishing *locks // by name; held while a bundle is sealed under it
+	used       ledger // what counts against the tenant's quota
 
 	mu    sync.Mutex // guards names and the entries
 	names map[string]*entry

@@ -160,12 +160,20 @@ func (c *customer) Create(ctx context.Context, name string, f Flags) (*Upload, e
 	if err := c.admit(ctx, rel, f); err != nil {
 		return nil, err
 	}
-	u := &Upload{view: c, area: c.area, account: c.account, name: rel, flags: f, since: c.area.tree.cfg.Now()}
+	twin, err := c.area.afford(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	u := &Upload{view: c, area: c.area, account: c.account, name: rel, flags: f, since: c.area.tree.cfg.Now(), twin: twin}
 	k, err := c.area.claim(ctx, u)
 	if err != nil {
 		return nil, err
 	}
+	c.area.used.begin(k)
 	u.kept = k
+	if k != nil {
+		u.charged = k.size
+	}
 	if k != nil && !f.Trunc {
 		u.received.Store(k.size)
 	}
@@ -237,6 +245,9 @@ func (c *customer) Rename(ctx context.Context, from, to string) error {
 	if err != nil {
 		c.area.put(src, k)
 		return err
+	}
+	if r.Repeated {
+		c.area.used.gone(k.size)
 	}
 	c.forgetOutcome(src)
 	c.published(dst, r)
@@ -315,6 +326,7 @@ func (c *customer) Remove(ctx context.Context, name string) error {
 			c.area.put(rel, k)
 			return internal("remove", rel, err)
 		}
+		c.area.used.gone(k.size)
 		c.area.tree.cfg.Events.removed(c.peer, UploadID{ID: string(k.id), Tenant: string(c.area.tenant), Account: c.account.Name, Name: rel})
 		c.forgetOutcome(rel)
 		return nil

@@ -72,6 +72,9 @@ func (u *Upload) finished() (*Receipt, error) {
 
 // publish ends an upload under a bundle's name.
 func (u *Upload) publish(ctx context.Context) (*Receipt, error) {
+	if err := u.affordable(ctx); err != nil {
+		return nil, u.broken("close", err)
+	}
 	r, err := u.area.publish(ctx, u.writer, u.draft.Receipt, u.draft.ModTime)
 	if err != nil {
 		return nil, u.broken("close", err)
@@ -157,6 +160,14 @@ func (u *Upload) remainder() *kept {
 func (u *Upload) end(r *Receipt, err error, k *kept) {
 	u.receipt, u.err = r, err
 	u.check, u.sum = nil, nil
+	stay := int64(-1)
+	switch {
+	case k != nil:
+		stay = k.size
+	case r != nil && !r.Repeated:
+		stay = r.Size
+	}
+	u.area.used.settle(u.charged, stay)
 	u.area.release(u, k)
 }
 

@@ -103,6 +103,7 @@ func (t *Tree) Expire(ctx context.Context) error {
 	var errs []error
 	for _, a := range areas {
 		errs = append(errs, a.expire(ctx, now.Add(-t.cfg.Keep)))
+		a.used.recount()
 	}
 	return errors.Join(append(errs, t.expireRefusals(ctx, "", now.Add(-t.cfg.KeepRefused)))...)
 }
@@ -125,6 +126,7 @@ func (a *area) expire(ctx context.Context, limit time.Time) error {
 			errs = append(errs, err)
 			continue
 		}
+		a.used.gone(k.size)
 		a.tree.cfg.Events.expired(UploadID{ID: string(k.id), Tenant: string(a.tenant), Name: name})
 	}
 	return errors.Join(errs...)

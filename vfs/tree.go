@@ -37,6 +37,13 @@ type Config struct {
 	// Checkpoint is how many received bytes may pass between two saved
 	// states: what a killed daemon can cost an upload. Default 64 MiB.
 	Checkpoint int64
+	// Terms is what was agreed with a tenant: quota, retention, holds. It is
+	// called often and must be fast. Nil: no terms.
+	Terms func(auth.Tenant) auth.TenantInfo
+	// Reserve is how many bytes of the medium stay free of uploads: receipts,
+	// saved states and logs must still find room. Default 0, at which only a
+	// full medium stops them.
+	Reserve int64
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Events are told what happens; nil functions are skipped.
@@ -58,8 +65,8 @@ func NewTree(ctx context.Context, cfg Config) (*Tree, error) {
 	if cfg.Store == nil || cfg.Tenants == nil {
 		return nil, errors.New("new tree: Store and Tenants must be set")
 	}
-	if cfg.Keep < 0 || cfg.KeepRefused < 0 || cfg.Checkpoint < 0 {
-		return nil, errors.New("new tree: Keep, KeepRefused and Checkpoint must not be negative")
+	if cfg.Keep < 0 || cfg.KeepRefused < 0 || cfg.Checkpoint < 0 || cfg.Reserve < 0 {
+		return nil, errors.New("new tree: Keep, KeepRefused, Checkpoint and Reserve must not be negative")
 	}
 	setDefault(&cfg.Keep, 7*24*time.Hour)
 	setDefault(&cfg.KeepRefused, 90*24*time.Hour)

@@ -40,6 +40,8 @@ type Upload struct {
 	sum     hash.Hash
 	draft   draft
 	saved   int64 // bytes covered by the last saved state
+	charged int64 // bytes counted against the quota
+	twin    int64 // size of the bundle that this one must equal; see area.afford
 	receipt *Receipt
 	err     error // sticky: how it ended, where not by a receipt
 }
@@ -86,6 +88,9 @@ func (u *Upload) Write(p []byte) (int, error) {
 	defer u.mu.Unlock()
 	if err := u.begin(0); err != nil {
 		return 0, err
+	}
+	if err := u.charge(int64(len(p))); err != nil {
+		return 0, u.broken("write", err)
 	}
 	// The store goes first: when it takes less than p, the check has seen
 	// what was stored and nothing else, and the upload can be resumed there.
@@ -194,7 +199,8 @@ func (u *Upload) start() error {
 		if err := u.area.forget(ctx, u.kept.id); err != nil {
 			return u.failed("write", err, 0)
 		}
-		u.kept = nil
+		u.area.used.release(u.charged)
+		u.kept, u.charged = nil, 0
 	}
 	t := u.area.tree
 	u.id = store.NewID(u.since)

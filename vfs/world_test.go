@@ -27,7 +27,17 @@ type world struct {
 	tree   *Tree
 	now    time.Time
 	events []string
+	terms  auth.TenantInfo // of acme
+	free   uint64          // what the medium says it has left
 }
+
+// spacious makes the world's store one that can be nearly full.
+type spacious struct {
+	*store.Memory
+	w *world
+}
+
+func (s spacious) Free(context.Context) (uint64, error) { return s.w.free, nil }
 
 var accounts = map[string]*auth.Account{
 	"acme":    {Name: "acme", Role: auth.Customer, Tenant: "acme"},
@@ -39,7 +49,7 @@ var accounts = map[string]*auth.Account{
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, store: store.NewMemory(), now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	w := &world{T: t, store: store.NewMemory(), free: 1 << 30, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	w.store.Now = func() time.Time { return w.now }
 	w.restart()
 	return w
@@ -52,7 +62,9 @@ func (w *world) restart() {
 		return func(_ Peer, r *Receipt) { w.events = append(w.events, what+" "+r.Name+" "+r.StoredAs) }
 	}
 	tree, err := NewTree(context.Background(), Config{
-		Store:      w.store,
+		Store:      spacious{w.store, w},
+		Terms:      w.termsOf,
+		Reserve:    1 << 20,
 		Tenants:    func() []auth.Tenant { return []auth.Tenant{"globex", "acme"} },
 		Now:        func() time.Time { return w.now },
 		Checkpoint: 1 << 20,
@@ -73,6 +85,13 @@ func (w *world) restart() {
 		w.Fatal(err)
 	}
 	w.tree = tree
+}
+
+func (w *world) termsOf(t auth.Tenant) auth.TenantInfo {
+	if t == "acme" {
+		return w.terms
+	}
+	return auth.TenantInfo{}
 }
 
 // as is a new connection of the account.

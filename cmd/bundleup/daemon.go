@@ -85,12 +85,20 @@ func (d *daemon) openTree(ctx context.Context) (err error) {
 		Store:       d.store,
 		Check:       checkLimits(d.cfg.Check),
 		Tenants:     func() []auth.Tenant { return d.registry.Directory().Tenants() },
+		Terms:       d.terms,
+		Reserve:     int64(d.cfg.Storage.Disk.Reserve),
 		Keep:        time.Duration(d.cfg.Uploads.Keep),
 		KeepRefused: time.Duration(d.cfg.Uploads.RefusedKeep),
 		Checkpoint:  int64(d.cfg.Uploads.Checkpoint),
 		Events:      logEvents(d.log),
 	})
 	return err
+}
+
+// terms of the moment; a tenant that is gone from the accounts has none.
+func (d *daemon) terms(t auth.Tenant) auth.TenantInfo {
+	terms, _ := d.registry.Directory().Tenant(t)
+	return terms
 }
 
 func checkLimits(c configs.Check) bundle.Limits {

@@ -27,7 +27,10 @@ func loadDirectory(path string) (*auth.Directory, error) {
 	}
 	tenants := make([]auth.TenantInfo, len(file.Tenants))
 	for i, t := range file.Tenants {
-		tenants[i] = auth.TenantInfo{Name: auth.Tenant(t.Name), Quota: int64(t.Quota), Retention: time.Duration(t.Retention)}
+		tenants[i] = auth.TenantInfo{
+			Name: auth.Tenant(t.Name), Quota: int64(t.Quota), QuotaFiles: t.QuotaFiles, QuotaDaily: int64(t.QuotaDaily),
+			Retention: time.Duration(t.Retention), Hold: t.Hold,
+		}
 	}
 	d, err := auth.NewDirectory(tenants, accounts)
 	if invalid := (*auth.InvalidError)(nil); errors.As(err, &invalid) {

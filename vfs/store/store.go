@@ -122,6 +122,12 @@ type Toucher interface {
 	Touch(ctx context.Context, key Key, mtime time.Time) error
 }
 
+// Spacer is the optional capability of telling how much the medium can take.
+type Spacer interface {
+	// Free is how many bytes are left.
+	Free(ctx context.Context) (uint64, error)
+}
+
 // Object is a sealed object, open for reading. ReadAt is safe for concurrent
 // use.
 type Object interface {
