@@ -40,3 +40,10 @@ func (i *Info) IsDir() bool { return i.mode.IsDir() }
 
 // Sys is nil.
 func (i *Info) Sys() any { return nil }
+
+// IsUnfinished reports whether i describes an upload that is running or
+// suspended: its size is what has come so far.
+func IsUnfinished(i fs.FileInfo) bool {
+	u, ok := i.(*Info)
+	return ok && u.mode == modeUpload
+}
