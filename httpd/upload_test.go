@@ -44,8 +44,8 @@ func TestRefusalIsAnsweredWhenItShows(t *testing.T) {
 	body := &endless{head: b}
 	a := w.do("acme", "PUT", "/bundles/diag.tgz", body)
 	w.want("damaged", a, 422, `"rule":"`, "refused at byte")
-	if body.n > 256<<20 {
-		t.Errorf("%d bytes were taken before the answer", body.n)
+	if body.n.Load() > 256<<20 {
+		t.Errorf("%d bytes were taken before the answer", body.n.Load())
 	}
 	p := decode[problem](w, a.text)
 	if p.Rejection == nil || p.Rejection.Offset == 0 || p.Rejection.Mend == "" {

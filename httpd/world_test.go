@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"bundleup/auth"
@@ -139,7 +140,7 @@ func tgz(t testing.TB, n int, seed uint64) []byte {
 // endless is a body that never ends and says how much of it was taken.
 type endless struct {
 	head []byte
-	n    int
+	n    atomic.Int64
 }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -148,6 +149,6 @@ func (e *endless) Read(p []byte) (int, error) {
 	if n == 0 {
 		n, _ = rand.Read(p)
 	}
-	e.n += n
+	e.n.Add(int64(n))
 	return n, nil
 }
