@@ -18,6 +18,7 @@ type Config struct {
 	Check    Check   `yaml:"check" mapstructure:"check"`
 	Uploads  Uploads `yaml:"uploads" mapstructure:"uploads"`
 	Limits   Limits  `yaml:"limits" mapstructure:"limits"`
+	HTTP     HTTP    `yaml:"http" mapstructure:"http"`
 	Log      Log     `yaml:"log" mapstructure:"log"`
 }
 
@@ -75,6 +76,18 @@ type Limits struct {
 	WriteTimeout          Duration `yaml:"write_timeout" mapstructure:"write_timeout"`
 }
 
+// HTTP is the second front door.
+type HTTP struct {
+	// Listen are the addresses to listen on, host:port each. Empty: no HTTP.
+	Listen []string `yaml:"listen" mapstructure:"listen"`
+	// Certificate and Key are PEM files, read anew when they change.
+	Certificate string `yaml:"certificate" mapstructure:"certificate"`
+	Key         string `yaml:"key" mapstructure:"key"`
+	// Plain allows HTTP without a certificate on more than loopback: behind a
+	// balancer that has one.
+	Plain bool `yaml:"plain" mapstructure:"plain"`
+}
+
 // Log is what the daemon says to its operator.
 type Log struct {
 	Level  string `yaml:"level" mapstructure:"level"`   // debug, info, warn, error
@@ -98,7 +111,8 @@ func Default() Config {
 			Sessions: 16, OpenHandles: 64, AuthTries: 10, PasswordHashes: 2,
 			Handshake: seconds(60), Idle: seconds(300), KeepAlive: seconds(30), WriteTimeout: seconds(120),
 		},
-		Log: Log{Level: "info", Format: "auto"},
+		HTTP: HTTP{Listen: []string{}},
+		Log:  Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -106,11 +106,16 @@ func (c *Config) Validate() error {
 	if len(c.SSH.Listen) == 0 {
 		return errors.New("ssh.listen: want at least one address, such as 0.0.0.0:2222")
 	}
-	for _, addr := range c.SSH.Listen {
-		_, port, err := net.SplitHostPort(addr)
-		if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
-			return fmt.Errorf("ssh.listen: %q is not host:port", addr)
+	for key, list := range map[string][]string{"ssh.listen": c.SSH.Listen, "http.listen": c.HTTP.Listen} {
+		for _, addr := range list {
+			_, port, err := net.SplitHostPort(addr)
+			if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+				return fmt.Errorf("%s: %q is not host:port", key, addr)
+			}
 		}
+	}
+	if err := c.HTTP.validate(); err != nil {
+		return err
 	}
 	for _, e := range []struct {
 		key, value string
@@ -128,6 +133,23 @@ func (c *Config) Validate() error {
 		return err
 	}
 	return c.validateRanges()
+}
+
+// validate looks at what keeps secrets off the wire.
+func (h *HTTP) validate() error {
+	if (h.Certificate == "") != (h.Key == "") {
+		return errors.New("http.certificate and http.key: set both or none")
+	}
+	if h.Certificate != "" || h.Plain {
+		return nil
+	}
+	for _, addr := range h.Listen {
+		host, _, _ := net.SplitHostPort(addr)
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fmt.Errorf("http.listen: %s would carry secrets in the clear: set http.certificate and http.key, or http.plain behind a balancer", addr)
+		}
+	}
+	return nil
 }
 
 // validateRanges checks every number against its smallest and largest value.
@@ -190,6 +212,11 @@ func (c *Config) resolve(dir string) {
 	paths := []*string{&c.DataDir, &c.Accounts, &c.Storage.Disk.Root}
 	for i := range c.SSH.HostKeys {
 		paths = append(paths, &c.SSH.HostKeys[i])
+	}
+	for _, p := range []*string{&c.HTTP.Certificate, &c.HTTP.Key} {
+		if *p != "" {
+			paths = append(paths, p)
+		}
 	}
 	for _, p := range paths {
 		if !filepath.IsAbs(*p) {

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"bundleup/auth"
@@ -85,7 +86,8 @@ const maxHeader = 32 << 10
 type Server struct {
 	cfg   Config
 	http  *http.Server
-	turns chan struct{} // one element for each running request
+	turns chan struct{}  // one element for each running request
+	wg    sync.WaitGroup // of running requests
 }
 
 // New checks the Config and returns a Server that serves nothing yet.
@@ -130,11 +132,12 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Shutdown stops listening and waits for running requests; what still runs when
-// ctx ends is cut, and its upload kept.
+// ctx ends is cut, and its upload kept. It returns when every request has ended.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
+	s.wg.Wait()
 	return err
 }

@@ -52,6 +52,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if s.cfg.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
+		s.wg.Add(1)
+		defer s.wg.Done()
 		select {
 		case s.turns <- struct{}{}:
 			defer func() { <-s.turns }()

@@ -17,6 +17,7 @@ import (
 
 	"bundleup/auth"
 	"bundleup/configs"
+	"bundleup/httpd"
 	"bundleup/sshd"
 	"bundleup/vfs"
 	"bundleup/vfs/bundle"
@@ -40,13 +41,15 @@ type daemon struct {
 	server    *sshd.Server
 	keys      []ssh.Signer
 	listeners []net.Listener
+	web       *httpd.Server // nil: no second door
+	doors     []net.Listener
 }
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
 func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
 	d := &daemon{cfg: cfg, log: log}
 	for _, step := range []func(context.Context) error{
-		d.openAccounts, d.openStore, d.openTree, d.openServer, d.listen,
+		d.openAccounts, d.openStore, d.openTree, d.openServer, d.openWeb, d.listen,
 	} {
 		if err := step(ctx); err != nil {
 			d.close()
@@ -132,13 +135,37 @@ func (d *daemon) openServer(context.Context) (err error) {
 	return err
 }
 
-func (d *daemon) listen(context.Context) error {
-	for _, addr := range d.cfg.SSH.Listen {
-		l, err := net.Listen("tcp", addr)
+// openWeb builds the second door.
+func (d *daemon) openWeb(context.Context) error {
+	if len(d.cfg.HTTP.Listen) == 0 {
+		return nil
+	}
+	cfg := httpd.Config{Auth: d.registry, View: d.tree.View, Log: d.log}
+	if d.cfg.HTTP.Certificate != "" {
+		certs, err := httpd.LoadCertificates(d.cfg.HTTP.Certificate, d.cfg.HTTP.Key)
 		if err != nil {
-			return fmt.Errorf("ssh.listen: %w", err)
+			return fmt.Errorf("http.certificate: %w", err)
 		}
-		d.listeners = append(d.listeners, l)
+		cfg.TLS = certs.Config()
+	}
+	var err error
+	d.web, err = httpd.New(cfg)
+	return err
+}
+
+func (d *daemon) listen(context.Context) error {
+	for _, door := range []struct {
+		key   string
+		addrs []string
+		open  *[]net.Listener
+	}{{"ssh.listen", d.cfg.SSH.Listen, &d.listeners}, {"http.listen", d.cfg.HTTP.Listen, &d.doors}} {
+		for _, addr := range door.addrs {
+			l, err := net.Listen("tcp", addr)
+			if err != nil {
+				return fmt.Errorf("%s: %w", door.key, err)
+			}
+			*door.open = append(*door.open, l)
+		}
 	}
 	return nil
 }
@@ -155,7 +182,11 @@ func (d *daemon) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.watchAccounts(background) })
 	wg.Go(func() { d.expire(background) })
-	broken := make(chan error, len(d.listeners))
+	broken := make(chan error, len(d.listeners)+len(d.doors))
+	for _, l := range d.doors {
+		d.log.Info("listening for http", "address", l.Addr().String())
+		wg.Go(func() { broken <- d.web.Serve(l) })
+	}
 	for _, l := range d.listeners {
 		d.log.Info("listening", "address", l.Addr().String())
 		wg.Go(func() { broken <- d.server.Serve(background, l) })
@@ -175,7 +206,11 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.cfg.Uploads.ShutdownGrace))
 	defer cancel()
+	// The doors close side by side: both have the whole grace.
+	web := make(chan error, 1)
+	go func() { web <- d.shutdownWeb(ctx) }()
 	err := d.server.Shutdown(ctx)
+	err = errors.Join(err, <-web)
 	if errors.Is(err, context.DeadlineExceeded) {
 		d.log.Info("grace is over, uploads are suspended")
 		err = nil
@@ -183,9 +218,16 @@ func (d *daemon) shutdown() error {
 	return err
 }
 
+func (d *daemon) shutdownWeb(ctx context.Context) error {
+	if d.web == nil {
+		return nil
+	}
+	return d.web.Shutdown(ctx)
+}
+
 // close releases what newDaemon took.
 func (d *daemon) close() {
-	for _, l := range d.listeners {
+	for _, l := range append(d.listeners, d.doors...) {
 		l.Close()
 	}
 	if d.store != nil {

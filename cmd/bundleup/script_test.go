@@ -125,7 +125,7 @@ func writeServerConfig(dir, listen string) error {
 		if a.tenant != "" {
 			fmt.Fprintf(&accounts, "    tenant: %s\n", a.tenant)
 		}
-		if a.name == "acme" {
+		if a.name == "acme" || a.name == "desk" {
 			hash, err := testHash()
 			if err != nil {
 				return err
@@ -133,7 +133,7 @@ func writeServerConfig(dir, listen string) error {
 			fmt.Fprintf(&accounts, "    password: %q\n", hash)
 		}
 	}
-	conf := "ssh: {listen: [\"" + listen + "\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
+	conf := "ssh: {listen: [\"" + listen + "\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nhttp: {listen: [\"127.0.0.1:0\"]}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "accounts.yaml"), []byte(accounts.String()), 0o600),
 		os.WriteFile(filepath.Join(dir, "bundleup.yaml"), []byte(conf), 0o600),
@@ -148,6 +148,7 @@ type scriptDaemon struct {
 	dir  string
 	cmd  *exec.Cmd
 	addr string
+	web  string // address for HTTP
 	logs logBuffer
 	done chan error
 }
@@ -184,6 +185,7 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 		_, port, err := net.SplitHostPort(d.addr)
 		ts.Check(err)
 		ts.Setenv("PORT", port)
+		ts.Setenv("WEB", "http://"+d.web)
 	case "stop":
 		ts.Check(d.cmd.Process.Signal(syscall.SIGTERM))
 		if err := <-d.done; err != nil {
@@ -239,7 +241,13 @@ func (d *scriptDaemon) follow(r io.Reader, listening chan<- string) {
 	for lines.Scan() {
 		d.logs.add(lines.Text())
 		var l struct{ Msg, Address string }
-		if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "listening" {
+		if json.Unmarshal(lines.Bytes(), &l) != nil {
+			continue
+		}
+		switch l.Msg {
+		case "listening for http": // comes first
+			d.web = l.Address
+		case "listening":
 			listening <- l.Address
 		}
 	}
