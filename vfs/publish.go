@@ -94,14 +94,8 @@ func encodeReceipt(r *Receipt) ([]byte, error) {
 // the Config keeps them. It is called from time to time; ctx bounds one round.
 func (t *Tree) Expire(ctx context.Context) error {
 	now := t.cfg.Now()
-	t.mu.Lock()
-	areas := make([]*area, 0, len(t.areas))
-	for _, a := range t.areas {
-		areas = append(areas, a)
-	}
-	t.mu.Unlock()
 	var errs []error
-	for _, a := range areas {
+	for _, a := range t.allAreas() {
 		errs = append(errs, a.expire(ctx, now.Add(-t.cfg.Keep)))
 		a.used.recount()
 	}

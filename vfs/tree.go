@@ -52,8 +52,9 @@ type Config struct {
 
 // Tree is every tenant's area over one store. It is safe for concurrent use.
 type Tree struct {
-	cfg  Config
-	sums chan struct{} // one for each bundle that is read for its digest
+	cfg   Config
+	count counters
+	sums  chan struct{} // one for each bundle that is read for its digest
 
 	mu    sync.Mutex // guards areas
 	areas map[auth.Tenant]*area

@@ -100,6 +100,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 		return 0, u.reject("write", rejected)
 	}
 	received := u.received.Add(int64(n))
+	u.area.tree.count.received.Add(int64(n))
 	if err == nil && received-u.saved >= u.area.tree.cfg.Checkpoint {
 		err = u.save(context.Background())
 	}
