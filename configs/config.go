@@ -19,6 +19,7 @@ type Config struct {
 	Uploads  Uploads `yaml:"uploads" mapstructure:"uploads"`
 	Limits   Limits  `yaml:"limits" mapstructure:"limits"`
 	HTTP     HTTP    `yaml:"http" mapstructure:"http"`
+	Metrics  Metrics `yaml:"metrics" mapstructure:"metrics"`
 	Log      Log     `yaml:"log" mapstructure:"log"`
 }
 
@@ -88,6 +89,12 @@ type HTTP struct {
 	Plain bool `yaml:"plain" mapstructure:"plain"`
 }
 
+// Metrics is the operator's door: /metrics, /healthz, /readyz, without a login.
+type Metrics struct {
+	// Listen are the addresses to listen on, host:port each. Empty: none.
+	Listen []string `yaml:"listen" mapstructure:"listen"`
+}
+
 // Log is what the daemon says to its operator.
 type Log struct {
 	Level  string `yaml:"level" mapstructure:"level"`   // debug, info, warn, error
@@ -111,8 +118,8 @@ func Default() Config {
 			Sessions: 16, OpenHandles: 64, AuthTries: 10, PasswordHashes: 2,
 			Handshake: seconds(60), Idle: seconds(300), KeepAlive: seconds(30), WriteTimeout: seconds(120),
 		},
-		HTTP: HTTP{Listen: []string{}},
-		Log:  Log{Level: "info", Format: "auto"},
+		HTTP: HTTP{Listen: []string{}}, Metrics: Metrics{Listen: []string{}},
+		Log: Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Config) Validate() error {
 	if len(c.SSH.Listen) == 0 {
 		return errors.New("ssh.listen: want at least one address, such as 0.0.0.0:2222")
 	}
-	for key, list := range map[string][]string{"ssh.listen": c.SSH.Listen, "http.listen": c.HTTP.Listen} {
+	for key, list := range map[string][]string{"ssh.listen": c.SSH.Listen, "http.listen": c.HTTP.Listen, "metrics.listen": c.Metrics.Listen} {
 		for _, addr := range list {
 			_, port, err := net.SplitHostPort(addr)
 			if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {

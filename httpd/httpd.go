@@ -42,6 +42,8 @@ type Config struct {
 	View func(*auth.Account, vfs.Peer) (vfs.View, error)
 	// TLS turns HTTPS on. Nil: plain HTTP, for loopback or behind a balancer.
 	TLS *tls.Config
+	// Metrics count logins. Nil: none.
+	Metrics *Metrics
 	// Limits bound everything. Zero fields take the values of DefaultLimits.
 	Limits Limits
 	// Log takes one line for each failed login and each failure of ours.

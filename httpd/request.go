@@ -122,7 +122,11 @@ func (s *Server) login(r *http.Request) (*auth.Account, error) {
 	if len(user) > maxUser || len(password) > auth.MaxPassword {
 		return nil, auth.ErrDenied
 	}
-	return s.cfg.Auth.Password(r.Context(), user, []byte(password))
+	a, err := s.cfg.Auth.Password(r.Context(), user, []byte(password))
+	if m := s.cfg.Metrics; m != nil {
+		m.Login("http", map[bool]string{true: "ok", false: "failed"}[err == nil])
+	}
+	return a, err
 }
 
 const maxUser = 255

@@ -22,6 +22,22 @@ type Events struct {
 	Read func(p Peer, account, name string, bytes int64)
 }
 
+// Tee tells both e and f of everything, e first.
+func (e Events) Tee(f Events) Events {
+	return Events{
+		Accepted: func(p Peer, r *Receipt) { e.accepted(p, r); f.accepted(p, r) },
+		Refused:  func(p Peer, r *Receipt) { e.refused(p, r); f.refused(p, r) },
+		Suspended: func(p Peer, u UploadID, n int64, cause error) {
+			e.suspended(p, u, n, cause)
+			f.suspended(p, u, n, cause)
+		},
+		Resumed: func(p Peer, u UploadID, n int64) { e.resumed(p, u, n); f.resumed(p, u, n) },
+		Removed: func(p Peer, u UploadID) { e.removed(p, u); f.removed(p, u) },
+		Expired: func(u UploadID) { e.expired(u); f.expired(u) },
+		Read:    func(p Peer, account, name string, n int64) { e.read(p, account, name, n); f.read(p, account, name, n) },
+	}
+}
+
 // UploadID says which upload an event is about.
 type UploadID struct {
 	ID      string

@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,13 +41,15 @@ type daemon struct {
 	server    *sshd.Server
 	keys      []ssh.Signer
 	listeners []net.Listener
-	web       *httpd.Server // nil: no second door
-	doors     []net.Listener
+	web       web
+	metrics   *httpd.Metrics
+	draining  atomic.Bool
 }
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
 func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
 	d := &daemon{cfg: cfg, log: log}
+	d.metrics = httpd.NewMetrics(versionLine(), func() vfs.Stats { return d.tree.Stats() })
 	for _, step := range []func(context.Context) error{
 		d.openAccounts, d.openStore, d.openTree, d.openServer, d.openWeb, d.listen,
 	} {
@@ -93,7 +95,7 @@ func (d *daemon) openTree(ctx context.Context) (err error) {
 		Keep:        time.Duration(d.cfg.Uploads.Keep),
 		KeepRefused: time.Duration(d.cfg.Uploads.RefusedKeep),
 		Checkpoint:  int64(d.cfg.Uploads.Checkpoint),
-		Events:      logEvents(d.log),
+		Events:      logEvents(d.log).Tee(d.metrics.Events()),
 	})
 	return err
 }
@@ -131,43 +133,14 @@ func (d *daemon) openServer(context.Context) (err error) {
 		Limits:   limits,
 		Commands: sshd.SumCommands(),
 		Log:      d.log,
+		Events:   sshMetrics(d.metrics),
 	})
 	return err
 }
 
-// openWeb builds the second door.
-func (d *daemon) openWeb(context.Context) error {
-	if len(d.cfg.HTTP.Listen) == 0 {
-		return nil
-	}
-	cfg := httpd.Config{Auth: d.registry, View: d.tree.View, Log: d.log}
-	if d.cfg.HTTP.Certificate != "" {
-		certs, err := httpd.LoadCertificates(d.cfg.HTTP.Certificate, d.cfg.HTTP.Key)
-		if err != nil {
-			return fmt.Errorf("http.certificate: %w", err)
-		}
-		cfg.TLS = certs.Config()
-	}
-	var err error
-	d.web, err = httpd.New(cfg)
+func (d *daemon) listen(context.Context) (err error) {
+	d.listeners, err = listenAll("ssh.listen", d.cfg.SSH.Listen)
 	return err
-}
-
-func (d *daemon) listen(context.Context) error {
-	for _, door := range []struct {
-		key   string
-		addrs []string
-		open  *[]net.Listener
-	}{{"ssh.listen", d.cfg.SSH.Listen, &d.listeners}, {"http.listen", d.cfg.HTTP.Listen, &d.doors}} {
-		for _, addr := range door.addrs {
-			l, err := net.Listen("tcp", addr)
-			if err != nil {
-				return fmt.Errorf("%s: %w", door.key, err)
-			}
-			*door.open = append(*door.open, l)
-		}
-	}
-	return nil
 }
 
 // run serves until ctx is done, then lets running uploads go on for the grace
@@ -182,13 +155,11 @@ func (d *daemon) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.watchAccounts(background) })
 	wg.Go(func() { d.expire(background) })
-	broken := make(chan error, len(d.listeners)+len(d.doors))
-	for _, l := range d.doors {
-		d.log.Info("listening for http", "address", l.Addr().String())
-		wg.Go(func() { broken <- d.web.Serve(l) })
-	}
+	broken := make(chan error, len(d.listeners)+len(d.web.doors)+len(d.web.opss))
+	say := func(what string, l net.Listener) { d.log.Info(what, "address", l.Addr().String()) }
+	d.web.serve(wg.Go, broken, say)
 	for _, l := range d.listeners {
-		d.log.Info("listening", "address", l.Addr().String())
+		say("listening", l)
 		wg.Go(func() { broken <- d.server.Serve(background, l) })
 	}
 	var err error
@@ -197,7 +168,10 @@ func (d *daemon) run(ctx context.Context) error {
 		d.log.Info("stopping", "grace", time.Duration(d.cfg.Uploads.ShutdownGrace).String())
 	case err = <-broken:
 	}
+	d.draining.Store(true)
+	d.metrics.Draining()
 	err = errors.Join(err, d.shutdown())
+	d.web.close()
 	stop()
 	wg.Wait()
 	return err
@@ -208,28 +182,21 @@ func (d *daemon) shutdown() error {
 	defer cancel()
 	// The doors close side by side: both have the whole grace.
 	web := make(chan error, 1)
-	go func() { web <- d.shutdownWeb(ctx) }()
-	err := d.server.Shutdown(ctx)
-	err = errors.Join(err, <-web)
-	if errors.Is(err, context.DeadlineExceeded) {
-		d.log.Info("grace is over, uploads are suspended")
-		err = nil
+	go func() { web <- d.web.shutdown(ctx) }()
+	errs := []error{d.server.Shutdown(ctx), <-web}
+	for i, err := range errs {
+		if errors.Is(err, context.DeadlineExceeded) {
+			d.log.Info("grace is over, uploads are suspended")
+			errs[i] = nil
+		}
 	}
-	return err
-}
-
-func (d *daemon) shutdownWeb(ctx context.Context) error {
-	if d.web == nil {
-		return nil
-	}
-	return d.web.Shutdown(ctx)
+	return errors.Join(errs...)
 }
 
 // close releases what newDaemon took.
 func (d *daemon) close() {
-	for _, l := range append(d.listeners, d.doors...) {
-		l.Close()
-	}
+	closeAll(d.listeners)
+	d.web.close()
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {
 			d.log.Error("close store", "err", err)

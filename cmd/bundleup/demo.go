@@ -171,7 +171,7 @@ func writeSample(file string) error {
 // of the user's own is read or written.
 func (d *demo) writeClientConfig(running *daemon) error {
 	addr := running.listeners[0].Addr().(*net.TCPAddr)
-	d.Port, d.Web = strconv.Itoa(addr.Port), running.doors[0].Addr().String()
+	d.Port, d.Web = strconv.Itoa(addr.Port), running.web.doors[0].Addr().String()
 	var hosts strings.Builder
 	for _, k := range running.keys {
 		fmt.Fprintf(&hosts, "[127.0.0.1]:%s %s", d.Port, ssh.MarshalAuthorizedKey(k.PublicKey()))

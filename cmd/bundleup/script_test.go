@@ -133,7 +133,7 @@ func writeServerConfig(dir, listen string) error {
 			fmt.Fprintf(&accounts, "    password: %q\n", hash)
 		}
 	}
-	conf := "ssh: {listen: [\"" + listen + "\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nhttp: {listen: [\"127.0.0.1:0\"]}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
+	conf := "ssh: {listen: [\"" + listen + "\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nhttp: {listen: [\"127.0.0.1:0\"]}\nmetrics: {listen: [\"127.0.0.1:0\"]}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "accounts.yaml"), []byte(accounts.String()), 0o600),
 		os.WriteFile(filepath.Join(dir, "bundleup.yaml"), []byte(conf), 0o600),
@@ -149,6 +149,7 @@ type scriptDaemon struct {
 	cmd  *exec.Cmd
 	addr string
 	web  string // address for HTTP
+	ops  string // address for operators
 	logs logBuffer
 	done chan error
 }
@@ -186,6 +187,7 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Setenv("PORT", port)
 		ts.Setenv("WEB", "http://"+d.web)
+		ts.Setenv("OPS", "http://"+d.ops)
 	case "stop":
 		ts.Check(d.cmd.Process.Signal(syscall.SIGTERM))
 		if err := <-d.done; err != nil {
@@ -245,8 +247,10 @@ func (d *scriptDaemon) follow(r io.Reader, listening chan<- string) {
 			continue
 		}
 		switch l.Msg {
-		case "listening for http": // comes first
+		case "listening for http": // comes before "listening"
 			d.web = l.Address
+		case "listening for operators":
+			d.ops = l.Address
 		case "listening":
 			listening <- l.Address
 		}
