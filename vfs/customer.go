@@ -234,20 +234,22 @@ func (c *customer) Rename(ctx context.Context, from, to string) error {
 	if err := c.parent(ctx, "rename", dst); err != nil {
 		return err
 	}
-	k, live := c.area.take(src)
+	l, err := c.area.hold(ctx, src)
 	switch {
-	case live != nil:
+	case err != nil:
+		return err
+	case l.live != nil:
 		return &Error{Kind: Refused, Op: "rename", Name: src, Text: src + " is still being sent: close it, then rename it"}
-	case k == nil:
+	case l.kept == nil:
 		return c.renameRefused(ctx, src)
 	}
-	r, err := c.area.renamed(context.WithoutCancel(ctx), k, src, dst)
+	r, err := c.area.renamed(context.WithoutCancel(ctx), l.kept, src, dst)
+	l.giveBack(err == nil)
 	if err != nil {
-		c.area.put(src, k)
 		return err
 	}
 	if r.Repeated {
-		c.area.used.gone(k.size)
+		c.area.used.gone(l.kept.size)
 	}
 	c.forgetOutcome(src)
 	c.published(dst, r)
@@ -316,22 +318,29 @@ func (c *customer) Remove(ctx context.Context, name string) error {
 			return out.err
 		}
 	}
-	ctx = context.WithoutCancel(ctx)
-	k, live := c.area.take(rel)
+	l, err := c.area.hold(ctx, rel)
 	switch {
-	case live != nil:
-		return live.removeBy(ctx, c.account.Name)
-	case k != nil:
-		if err := c.area.forget(ctx, k.id); err != nil {
-			c.area.put(rel, k)
-			return internal("remove", rel, err)
-		}
-		c.area.used.gone(k.size)
-		c.area.tree.cfg.Events.removed(c.peer, UploadID{ID: string(k.id), Tenant: string(c.area.tenant), Account: c.account.Name, Name: rel})
-		c.forgetOutcome(rel)
-		return nil
+	case err != nil:
+		return err
+	case l.live != nil:
+		return l.live.removeBy(context.WithoutCancel(ctx), c.account.Name)
+	case l.kept != nil:
+		return c.removeKept(context.WithoutCancel(ctx), l)
 	}
 	return c.removeRefused(ctx, rel)
+}
+
+// removeKept forgets a suspended upload.
+func (c *customer) removeKept(ctx context.Context, l *lent) error {
+	err := c.area.forget(ctx, l.kept.id)
+	l.giveBack(err == nil)
+	if err != nil {
+		return internal("remove", l.name, err)
+	}
+	c.area.used.gone(l.kept.size)
+	c.area.tree.cfg.Events.removed(c.peer, UploadID{ID: string(l.kept.id), Tenant: string(c.area.tenant), Account: c.account.Name, Name: l.name})
+	c.forgetOutcome(l.name)
+	return nil
 }
 
 // removeRefused says why a name without an unfinished upload is not removed.
