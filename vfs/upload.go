@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -120,13 +121,9 @@ func (u *Upload) Commit(ctx context.Context) (*Receipt, error) {
 	}
 	ctx = context.WithoutCancel(ctx)
 	if !u.began {
-		if r := u.untouched(ctx); r != nil {
-			u.end(r, nil, nil)
-			return r, nil
-		}
-		if err := u.beginAtClose(); err != nil {
-			u.end(nil, err, u.kept)
-			return nil, err
+		if r, err := u.beginAtClose(ctx); r != nil || err != nil {
+			u.end(r, err, u.kept)
+			return r, err
 		}
 	}
 	return u.complete(ctx)
@@ -236,6 +233,9 @@ func (u *Upload) resume() error {
 	if errors.Is(err, store.ErrState) {
 		w, off, err = u.recheck(ctx)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return u.gone(err)
+	}
 	if err != nil {
 		return u.failed("open", err, u.kept.size)
 	}
@@ -271,11 +271,25 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 	if err == nil && n != size {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		w.Close()
-		return nil, 0, fmt.Errorf("check kept bytes of upload %s: %w", u.kept.id, err)
+	rejected := (*bundle.Rejection)(nil)
+	switch {
+	case err == nil:
+		return w, size, nil
+	case errors.As(err, &rejected):
+		// What was sound when it came is not any more. The next start has to be
+		// from 0, whatever the client does.
+		err = fmt.Errorf("%w: %w", fs.ErrNotExist, errors.Join(err, w.Discard(ctx)))
 	}
-	return w, size, nil
+	w.Close()
+	return nil, 0, fmt.Errorf("check kept bytes of upload %s: %w", u.kept.id, err)
+}
+
+// gone tells that nothing is kept any more, against what was said before: the
+// bytes were damaged, or an earlier seal was completed meanwhile.
+func (u *Upload) gone(cause error) error {
+	u.kept = nil
+	u.received.Store(0)
+	return u.error(Refused, "write", fmt.Sprintf("what was kept of %s is gone: send it from the start", u.name), cause)
 }
 
 // save makes what was received durable, with the state to go on from there.

@@ -58,7 +58,8 @@ type Writer interface {
 	// Write appends. The bytes need not be durable when it returns, but the
 	// medium pushes them out as they come, so that Save and Seal have only a
 	// bounded rest left to sync. A failure is sticky: what was saved before
-	// can be resumed, but this Writer saves and seals no more.
+	// can be resumed, but this Writer saves and seals no more. Only after
+	// ErrFull a medium may still Save the bytes that it took.
 	io.Writer
 
 	// Save makes every byte written so far durable, and then, never before,
