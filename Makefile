@@ -7,7 +7,7 @@ STATICCHECK_VERSION := v0.8.2
 GOVULNCHECK_VERSION := v1.9.0
 FUZZTIME ?= 10000x
 
-.PHONY: run build test vet lint vuln unit fuzz torture bench clean
+.PHONY: run build test vet lint vuln unit fuzz torture big bench clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -37,10 +37,16 @@ unit:
 fuzz:
 	@./.ci/fuzz $(FUZZTIME)
 
-## torture: stock clients against kill -9 and cut connections for TORTURE
+## torture: stock clients against kill -9, cut connections and a full disk for TORTURE;
+## filling the disk up takes root
 TORTURE ?= 3m
 torture:
 	$(GO) test -tags torture -run TestTorture -v -timeout 60m ./cmd/bundleup -torture.time $(TORTURE)
+
+## big: one upload of BIG bytes, killed and resumed; prints what that reads and how long CLOSE takes
+BIG ?= 10000000000
+big:
+	$(GO) test -tags torture -run TestBigUpload -v -timeout 60m ./cmd/bundleup -big.size $(BIG)
 
 ## bench: Go benchmarks, ready for benchstat
 bench:

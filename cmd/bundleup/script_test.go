@@ -54,6 +54,7 @@ func scriptParams(dir string) testscript.Params {
 			"daemon":     daemonCmd,
 			"mkbundle":   mkbundleCmd,
 			"mkfile":     mkfileCmd,
+			"smalldisk":  smallDiskCmd,
 			"receipt":    receiptCmd,
 			"same":       sameCmd,
 			"eventually": eventuallyCmd,
@@ -61,9 +62,12 @@ func scriptParams(dir string) testscript.Params {
 	}
 }
 
-// clientCondition is [client:NAME], a program that a script speaks with, or
-// [fuse].
+// clientCondition is [client:NAME], a program that a script speaks with, [fuse] or
+// [mount].
 func clientCondition(cond string) (bool, error) {
+	if cond == "mount" {
+		return canMount()
+	}
 	if cond == "fuse" {
 		// A matter of the kernel, not of what is installed.
 		f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
