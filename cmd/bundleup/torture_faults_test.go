@@ -114,7 +114,8 @@ func (w *torture) serveProxy() {
 	}
 }
 
-// pipe carries one connection, slowly enough to be cut in the middle.
+// pipe carries one connection, slowly enough to be cut in the middle. Where cuts
+// begin is at random, or most of them would hit a handshake.
 func (w *torture) pipe(c net.Conn) {
 	defer c.Close()
 	d, err := net.Dial("tcp", w.target)
@@ -122,17 +123,19 @@ func (w *torture) pipe(c net.Conn) {
 		return
 	}
 	defer d.Close()
-	w.mu.Lock()
-	w.conns[c] = true
-	w.mu.Unlock()
 	go func() {
 		io.Copy(c, d)
 		c.Close()
 	}()
 	buf := make([]byte, 64<<10)
-	for {
+	for left := w.random(128 << 10); ; {
 		n, err := c.Read(buf)
 		w.sent.Add(int64(n))
+		if left -= n; left <= 0 {
+			w.mu.Lock()
+			w.conns[c] = true
+			w.mu.Unlock()
+		}
 		if _, werr := d.Write(buf[:n]); err != nil || werr != nil {
 			break
 		}
