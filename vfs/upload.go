@@ -287,7 +287,8 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 // gone tells that nothing is kept any more, against what was said before: the
 // bytes were damaged, or an earlier seal was completed meanwhile.
 func (u *Upload) gone(cause error) error {
-	u.kept = nil
+	u.area.used.release(u.charged)
+	u.kept, u.charged = nil, 0
 	u.received.Store(0)
 	return u.error(Refused, "write", fmt.Sprintf("what was kept of %s is gone: send it from the start", u.name), cause)
 }

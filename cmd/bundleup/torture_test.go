@@ -97,6 +97,8 @@ func newTorture(t *testing.T, seed uint64) *torture {
 	w.mountSmallDisk()
 	// A kill may cost no more than this of an upload.
 	t.Setenv("BUNDLEUP_UPLOADS_CHECKPOINT", "1MiB")
+	// The disk is to be full to the last block, not to its reserve.
+	t.Setenv("BUNDLEUP_STORAGE_DISK_RESERVE", "0")
 	w.daemon = &scriptDaemon{dir: w.dir}
 	if err := w.daemon.start(); err != nil {
 		t.Fatal(err)
