@@ -6,6 +6,11 @@
 // of viper's YAML library, for line numbers and for edits that keep comments.
 package configs
 
+import (
+	"cmp"
+	"path/filepath"
+)
+
 // Config is all that an operator can set. Default gives every value; bundleup.yaml
 // in this directory says the same in its own words, and a test holds them equal.
 type Config struct {
@@ -14,6 +19,8 @@ type Config struct {
 	DataDir string `yaml:"data_dir" mapstructure:"data_dir"`
 	// Accounts is the accounts file.
 	Accounts string  `yaml:"accounts" mapstructure:"accounts"`
+	Tokens   Tokens  `yaml:"tokens" mapstructure:"tokens"`
+	Audit    Audit   `yaml:"audit" mapstructure:"audit"`
 	Storage  Storage `yaml:"storage" mapstructure:"storage"`
 	Check    Check   `yaml:"check" mapstructure:"check"`
 	Uploads  Uploads `yaml:"uploads" mapstructure:"uploads"`
@@ -30,6 +37,43 @@ type SSH struct {
 	// HostKeys are private key files, at most one of each type. Empty: three
 	// are made at the first start, in keys below DataDir.
 	HostKeys []string `yaml:"host_keys" mapstructure:"host_keys"`
+	// HostCertificates are -cert.pub files for some of the host keys.
+	HostCertificates []string `yaml:"host_certificates" mapstructure:"host_certificates"`
+	// TrustedUserCA are files of public keys, a line each, that sign user
+	// certificates.
+	TrustedUserCA []string `yaml:"trusted_user_ca" mapstructure:"trusted_user_ca"`
+	// RevokedKeys is a file of keys and certificates that are refused; empty:
+	// none are. One that cannot be read is an error.
+	RevokedKeys string `yaml:"revoked_keys" mapstructure:"revoked_keys"`
+}
+
+// Tokens are the upload tokens. Paths that are empty are below DataDir.
+type Tokens struct {
+	// Key is the private key that token issue signs with, and makes: its
+	// public half is beside it, in Key + ".pub". Empty: keys/token_ed25519.
+	Key string `yaml:"key" mapstructure:"key"`
+	// Accept are files of further public keys, whose tokens are let in.
+	Accept []string `yaml:"accept" mapstructure:"accept"`
+	// Revoked is the file that token revoke writes. Empty: revoked_tokens.
+	Revoked string `yaml:"revoked" mapstructure:"revoked"`
+}
+
+// Audit is the trail of who did what.
+type Audit struct {
+	// File is the trail; empty: none is kept.
+	File       string `yaml:"file" mapstructure:"file"`
+	RotateSize Size   `yaml:"rotate_size" mapstructure:"rotate_size"`
+	Keep       int    `yaml:"keep" mapstructure:"keep"` // older files; 0: all
+}
+
+// KeyFile is Key, or its default below dataDir.
+func (t *Tokens) KeyFile(dataDir string) string {
+	return cmp.Or(t.Key, filepath.Join(dataDir, "keys", "token_ed25519"))
+}
+
+// RevokedFile is Revoked, or its default below dataDir.
+func (t *Tokens) RevokedFile(dataDir string) string {
+	return cmp.Or(t.Revoked, filepath.Join(dataDir, "revoked_tokens"))
 }
 
 // Storage is where bundles are kept.
@@ -104,9 +148,11 @@ type Log struct {
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
-		SSH:      SSH{Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}},
+		SSH:      SSH{Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}, HostCertificates: []string{}, TrustedUserCA: []string{}},
 		DataDir:  ".",
 		Accounts: "accounts.yaml",
+		Tokens:   Tokens{Accept: []string{}},
+		Audit:    Audit{File: "audit/audit.jsonl", RotateSize: 64 << 20},
 		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data", Reserve: 256 << 20}},
 		Check:    Check{MaxSize: 5 << 40, MaxUnpacked: 16 << 40, MaxRatio: 200, MaxEntries: 1_000_000, MaxMembers: 65_536},
 		Uploads: Uploads{

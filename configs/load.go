@@ -61,7 +61,7 @@ func examine(path string, data []byte) error {
 		return err
 	}
 	scratch := Default()
-	return decoder{path}.decode(root, reflect.ValueOf(&scratch).Elem(), "")
+	return newDecoder(path).decode(root, reflect.ValueOf(&scratch).Elem(), "")
 }
 
 // overlay gives the defaults under the file under the environment.
@@ -169,6 +169,8 @@ func (c *Config) validateRanges() error {
 		{"uploads.refused_keep", int64(c.Uploads.RefusedKeep), 60 * second, huge, span},
 		{"uploads.checkpoint", int64(c.Uploads.Checkpoint), 1 << 20, 1 << 34, size},
 		{"uploads.shutdown_grace", int64(c.Uploads.ShutdownGrace), 0, 86400 * second, span},
+		{"audit.rotate_size", int64(c.Audit.RotateSize), 64 << 10, 1 << 40, size},
+		{"audit.keep", int64(c.Audit.Keep), 0, 1_000_000, number},
 		{"limits.connections", int64(c.Limits.Connections), 1, 100_000, number},
 		{"limits.connections_per_account", int64(c.Limits.ConnectionsPerAccount), 8, 100_000, number},
 		{"limits.connections_per_source", int64(c.Limits.ConnectionsPerSource), 1, 100_000, number},
@@ -209,9 +211,12 @@ func (l *Limits) ParseStartups() (start, rate, full int, err error) {
 
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.DataDir, &c.Accounts, &c.Storage.Disk.Root}
-	for i := range c.SSH.HostKeys {
-		paths = append(paths, &c.SSH.HostKeys[i])
+	paths := []*string{&c.DataDir, &c.Accounts, &c.Storage.Disk.Root,
+		&c.SSH.RevokedKeys, &c.Tokens.Key, &c.Tokens.Revoked, &c.Audit.File}
+	for _, list := range [][]string{c.SSH.HostKeys, c.SSH.HostCertificates, c.SSH.TrustedUserCA, c.Tokens.Accept} {
+		for i := range list {
+			paths = append(paths, &list[i])
+		}
 	}
 	for _, p := range []*string{&c.HTTP.Certificate, &c.HTTP.Key} {
 		if *p != "" {
@@ -219,7 +224,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	for _, p := range paths {
-		if !filepath.IsAbs(*p) {
+		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
