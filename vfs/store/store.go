@@ -129,6 +129,19 @@ type Spacer interface {
 	Free(ctx context.Context) (uint64, error)
 }
 
+// Eraser is the optional capability of removing what was sealed. It serves an
+// operator's order to erase, and retention; nothing that a peer asks for may lead
+// to it.
+type Eraser interface {
+	// Erase removes what is at key for good: a sealed object with all its
+	// documents, documents without an object, or a directory with nothing in
+	// it; one that is not empty is an error. When it returns nil all of it is
+	// durably gone; after a crash or an error the object may be gone and its
+	// documents not, and Erase can be called again. Objects that are open stay
+	// readable. Where nothing is, the error wraps fs.ErrNotExist.
+	Erase(ctx context.Context, key Key) error
+}
+
 // Object is a sealed object, open for reading. ReadAt is safe for concurrent
 // use.
 type Object interface {

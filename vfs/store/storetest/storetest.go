@@ -1,6 +1,6 @@
 // Package storetest proves the promises of package store on any medium: one
 // suite that memory, disk and S3 run. A capability that a medium does not have
-// (Resumer, Recorder, Toucher) is not tested; everything else must hold.
+// (Resumer, Recorder, Toucher, Eraser) is not tested; everything else must hold.
 package storetest
 
 import (
@@ -49,6 +49,10 @@ func Run(t *testing.T, open func(t *testing.T) Reopen) {
 		{"Records", testRecords},
 		{"RecordsSurviveLostSeal", testRecordsOfLoser},
 		{"Touch", testTouch},
+		{"Erase", testErase},
+		{"EraseMissing", testEraseMissing},
+		{"EraseDocuments", testEraseDocuments},
+		{"EraseDirectory", testEraseDirectory},
 		{"ReadAt", testReadAt},
 		{"ConcurrentReaders", testReaders},
 		{"BadKeys", testBadKeys},
