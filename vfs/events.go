@@ -4,6 +4,8 @@ package vfs
 // audit trail. They are called on the goroutine of the peer's request and must
 // be quick. A nil function is skipped.
 type Events struct {
+	// Opened is called when the first byte of a new upload came.
+	Opened func(p Peer, u UploadID)
 	// Accepted is called after the bundle is durable.
 	Accepted func(Peer, *Receipt)
 	// Refused is called when a rejection showed and the bytes are gone.
@@ -25,6 +27,7 @@ type Events struct {
 // Tee tells both e and f of everything, e first.
 func (e Events) Tee(f Events) Events {
 	return Events{
+		Opened:   func(p Peer, u UploadID) { e.opened(p, u); f.opened(p, u) },
 		Accepted: func(p Peer, r *Receipt) { e.accepted(p, r); f.accepted(p, r) },
 		Refused:  func(p Peer, r *Receipt) { e.refused(p, r); f.refused(p, r) },
 		Suspended: func(p Peer, u UploadID, n int64, cause error) {
@@ -44,6 +47,12 @@ type UploadID struct {
 	Tenant  string
 	Account string
 	Name    string
+}
+
+func (e *Events) opened(p Peer, u UploadID) {
+	if e.Opened != nil {
+		e.Opened(p, u)
+	}
 }
 
 func (e *Events) accepted(p Peer, r *Receipt) {

@@ -50,7 +50,10 @@ const maxSums = 2
 // Sum tells the digest of what the connection sent under the name, or of what
 // stands there.
 func (c *customer) Sum(ctx context.Context, name string, d Digest) (string, error) {
-	rel := clean(name)
+	rel, receipt := c.locate(name)
+	if receipt {
+		return "", missing("sum", rel)
+	}
 	if out, ok := c.outcome(rel); ok && out.err != nil {
 		return "", out.err
 	}

@@ -206,12 +206,13 @@ func (u *Upload) start() error {
 	if err != nil {
 		return u.failed("open", err, 0)
 	}
-	u.writer, u.check, u.sum, u.began = w, bundle.NewCheck(t.cfg.Check), sha256.New(), true
+	u.writer, u.check, u.sum, u.began = w, bundle.NewCheck(u.view.limits()), sha256.New(), true
 	u.received.Store(0)
 	u.draft.Receipt = Receipt{
 		ID: string(u.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
 		Started: u.since.UTC(), Client: u.view.peer.Client, Protocol: u.view.peer.Protocol,
 	}
+	t.cfg.Events.opened(u.view.peer, u.upload())
 	return nil
 }
 
@@ -221,7 +222,7 @@ func (u *Upload) resume() error {
 	t := u.area.tree
 	w, state, off, err := t.cfg.Store.Resume(ctx, u.kept.id)
 	if err == nil {
-		u.check = bundle.NewCheck(t.cfg.Check)
+		u.check = bundle.NewCheck(u.view.limits())
 		var d *draft
 		if d, u.sum, err = decodeState(state, u.check); err == nil {
 			u.draft = *d
@@ -262,7 +263,7 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 		return nil, 0, err
 	}
 	defer r.Close()
-	u.check, u.sum = bundle.NewCheck(t.cfg.Check), sha256.New()
+	u.check, u.sum = bundle.NewCheck(u.view.limits()), sha256.New()
 	u.draft.Receipt = Receipt{
 		ID: string(u.kept.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
 		Started: u.kept.saved.UTC(), Client: u.view.peer.Client, Protocol: u.view.peer.Protocol,
