@@ -34,6 +34,8 @@ type connection struct {
 	// Set by the handshake, before any other goroutine is started.
 	meta    Conn
 	method  string // of the login
+	proof   proof  // until then
+	pace    *pace  // nil: the account's bandwidth is not bounded
 	log     *slog.Logger
 	ssh     *ssh.ServerConn
 	account *auth.Account
@@ -78,6 +80,7 @@ func (c *connection) serve() {
 	} else {
 		c.loggedIn()
 		err = c.run(chans, reqs)
+		c.server.paces.leave(c.account.Name, c.pace)
 		c.log.Info("connection closed", "seconds", time.Since(c.since).Seconds(), "err", printable(err.Error()))
 	}
 	c.server.cfg.Events.closed(c.meta, time.Since(c.since))
@@ -126,7 +129,8 @@ func (c *connection) loggedIn() {
 	c.meta.Client = printable(string(c.ssh.ClientVersion()))
 	c.meta.Account, c.meta.Tenant = c.account.Name, string(c.account.Tenant)
 	c.log = c.log.With("account", c.meta.Account, "tenant", c.meta.Tenant, "client", c.meta.Client)
-	c.log.Info("logged in", "method", c.method)
+	c.pace = c.server.paces.join(c.account)
+	c.log.Info("logged in", "method", c.method, "credential", c.meta.Credential)
 	c.server.cfg.Events.loggedIn(c.meta, c.method)
 }
 

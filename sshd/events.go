@@ -16,6 +16,15 @@ type Conn struct {
 	Client  string // SSH version string, escaped
 	Account string
 	Tenant  string
+
+	// Tries that failed: how many, and the last one's user name, escaped, and
+	// method. A key that was only offered and is not known is one.
+	Failed int
+	User   string
+	Tried  string
+	// Credential is what proved the login, where that has a name: a key's
+	// fingerprint, a certificate's ID, a token's ID.
+	Credential string
 }
 
 // Events are hooks for metrics and audits. They are called by many goroutines

@@ -58,17 +58,32 @@ func (s *Session) View(protocol string) (vfs.View, error) { return s.conn.viewFo
 // Stderr is the program's standard error.
 func (s *Session) Stderr() io.Writer { return s.ch.Stderr() }
 
-// Read is standard input.
+// Read is standard input, at the account's bandwidth.
 func (s *Session) Read(p []byte) (int, error) {
-	n, err := s.ch.Read(p)
+	n, err := s.ch.Read(s.conn.pace.chunk(p))
 	if n > 0 {
 		s.active.Store(time.Now().UnixNano())
+		if werr := s.conn.pace.received(s.conn.ctx, n); werr != nil && err == nil {
+			err = werr
+		}
 	}
 	return n, err
 }
 
-// Write is standard output.
-func (s *Session) Write(p []byte) (int, error) { return s.ch.Write(p) }
+// Write is standard output, at the account's bandwidth.
+func (s *Session) Write(p []byte) (n int, err error) {
+	for {
+		part := s.conn.pace.chunk(p[n:])
+		if err := s.conn.pace.sent(s.conn.ctx, len(part)); err != nil {
+			return n, err
+		}
+		m, err := s.ch.Write(part)
+		n += m
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
 
 // Close ends the session as failed, if it has not ended.
 func (s *Session) Close() error {
