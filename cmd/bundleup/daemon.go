@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"bundleup/auth"
+	"bundleup/auth/audit"
 	"bundleup/configs"
 	"bundleup/httpd"
 	"bundleup/sshd"
@@ -37,6 +39,7 @@ type daemon struct {
 	log       *slog.Logger
 	store     *disk.Store
 	registry  *auth.Registry
+	audit     *audit.Log // nil: no trail is kept
 	tree      *vfs.Tree
 	server    *sshd.Server
 	keys      []ssh.Signer
@@ -51,7 +54,7 @@ func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daem
 	d := &daemon{cfg: cfg, log: log}
 	d.metrics = httpd.NewMetrics(versionLine(), func() vfs.Stats { return d.tree.Stats() })
 	for _, step := range []func(context.Context) error{
-		d.openAccounts, d.openStore, d.openTree, d.openServer, d.openWeb, d.listen,
+		d.openAccounts, d.openAudit, d.openStore, d.openTree, d.openServer, d.openWeb, d.listen,
 	} {
 		if err := step(ctx); err != nil {
 			d.close()
@@ -66,8 +69,38 @@ func (d *daemon) openAccounts(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.registry, err = auth.NewRegistry(dir, d.cfg.Limits.PasswordHashes)
+	trust, err := loadTrust(d.cfg)
+	if err != nil {
+		return err
+	}
+	if d.registry, err = auth.NewRegistry(dir, d.cfg.Limits.PasswordHashes); err != nil {
+		return err
+	}
+	return d.registry.SetTrust(trust)
+}
+
+// openAudit begins to keep the trail: without it the daemon does not start.
+func (d *daemon) openAudit(context.Context) (err error) {
+	cfg := auditConfig(d.cfg)
+	if cfg.File == "" {
+		return nil
+	}
+	cfg.Failed = func(err error) {
+		if err != nil {
+			d.log.Error("audit trail cannot be written: events wait, and are counted when too many do", "err", err)
+			return
+		}
+		d.log.Info("audit trail is written again")
+	}
+	d.audit, err = audit.Open(cfg, audit.Event{Type: audit.Started, By: operator()})
 	return err
+}
+
+// record puts an event into the trail.
+func (d *daemon) record(e audit.Event) {
+	if d.audit != nil {
+		d.audit.Record(e)
+	}
 }
 
 func (d *daemon) openStore(context.Context) error {
@@ -95,7 +128,7 @@ func (d *daemon) openTree(ctx context.Context) (err error) {
 		Keep:        time.Duration(d.cfg.Uploads.Keep),
 		KeepRefused: time.Duration(d.cfg.Uploads.RefusedKeep),
 		Checkpoint:  int64(d.cfg.Uploads.Checkpoint),
-		Events:      logEvents(d.log).Tee(d.metrics.Events()),
+		Events:      logEvents(d.log).Tee(auditUploads(d.record)).Tee(d.metrics.Events()),
 	})
 	return err
 }
@@ -122,20 +155,36 @@ func (d *daemon) openServer(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	certificates, err := d.hostCertificates()
+	if err != nil {
+		return err
+	}
 	limits, err := sshLimits(d.cfg)
 	if err != nil {
 		return err
 	}
 	d.server, err = sshd.New(sshd.Config{
-		HostKeys: d.keys,
+		HostKeys: slices.Concat(d.keys, certificates),
 		Auth:     d.registry,
 		View:     d.tree.View,
 		Limits:   limits,
 		Commands: sshd.SumCommands(),
 		Log:      d.log,
-		Events:   sshMetrics(d.metrics),
+		Events:   auditLogins(d.record).Tee(sshMetrics(d.metrics)),
 	})
 	return err
+}
+
+// hostCertificates are those of the configuration. One that is over keeps nobody
+// from starting, for it can be replaced later; clients refuse it.
+func (d *daemon) hostCertificates() ([]ssh.Signer, error) {
+	list, err := sshd.LoadHostCertificates(d.cfg.SSH.HostCertificates, d.keys)
+	for _, c := range list {
+		if end := sshd.CertificateEnd(c.PublicKey()); !end.IsZero() && time.Now().After(end) {
+			d.log.Warn("host certificate has expired", "type", c.PublicKey().Type(), "expired", end)
+		}
+	}
+	return list, err
 }
 
 func (d *daemon) listen(context.Context) (err error) {
@@ -202,6 +251,12 @@ func (d *daemon) close() {
 			d.log.Error("close store", "err", err)
 		}
 	}
+	if d.audit != nil {
+		d.record(audit.Event{Type: audit.Stopped})
+		if err := d.audit.Close(); err != nil {
+			d.log.Error("close audit trail", "err", err)
+		}
+	}
 }
 
 // expire runs the janitor until ctx is done.
@@ -220,15 +275,17 @@ func (d *daemon) expire(ctx context.Context) {
 	}
 }
 
-// watchAccounts loads the accounts file anew on SIGHUP and when it changes. A
-// broken file is told once, and the old accounts stay in force.
+// watchAccounts loads the accounts, and what else proves a login, anew on SIGHUP and
+// when one of the files changes. A broken file is told once, and the old state
+// stays in force.
 func (d *daemon) watchAccounts(ctx context.Context) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	tick := time.NewTicker(accountsPoll)
 	defer tick.Stop()
-	seen, _ := configs.Fingerprint(d.cfg.Accounts)
+	accounts := newWatch(d.cfg.Accounts)
+	trust := newWatch(trustFiles(d.cfg)...)
 	for {
 		forced := false
 		select {
@@ -238,21 +295,64 @@ func (d *daemon) watchAccounts(ctx context.Context) {
 			forced = true
 		case <-tick.C:
 		}
-		now, err := configs.Fingerprint(d.cfg.Accounts)
-		if now == seen && !forced || err != nil && !forced {
-			continue
+		if accounts.changed() || forced {
+			d.reloadAccounts()
 		}
-		seen = now
-		d.reloadAccounts()
+		if trust.changed() || forced {
+			d.reloadTrust()
+		}
 	}
+}
+
+// watch tells when files change.
+type watch struct {
+	files []string
+	marks []configs.Mark
+}
+
+func newWatch(files ...string) *watch {
+	w := &watch{files: files, marks: make([]configs.Mark, len(files))}
+	w.changed()
+	return w
+}
+
+// changed reports whether a file is another than at the last call. One that cannot
+// be looked at is as it was.
+func (w *watch) changed() bool {
+	any := false
+	for i, file := range w.files {
+		now, err := configs.Fingerprint(file)
+		if err == nil && now != w.marks[i] {
+			w.marks[i] = now
+			any = true
+		}
+	}
+	return any
 }
 
 func (d *daemon) reloadAccounts() {
 	dir, err := loadDirectory(d.cfg.Accounts)
 	if err != nil {
 		d.log.Error("accounts not reloaded, the old ones stay in force", "err", err)
+		d.record(audit.Event{Type: audit.Reload, Detail: "accounts: refused, the old ones stay in force"})
 		return
 	}
 	d.registry.Set(dir)
 	d.log.Info("accounts reloaded", "accounts", dir.Len(), "tenants", len(dir.Tenants()))
+	d.record(audit.Event{Type: audit.Reload, Count: int64(dir.Len()), Detail: "accounts"})
+}
+
+func (d *daemon) reloadTrust() {
+	trust, err := loadTrust(d.cfg)
+	if err == nil {
+		err = d.registry.SetTrust(trust)
+	}
+	if err != nil {
+		d.log.Error("authorities, token keys and revocations not reloaded, the old ones stay in force", "err", err)
+		d.record(audit.Event{Type: audit.Reload, Detail: "authorities, token keys and revocations: refused, the old ones stay in force"})
+		return
+	}
+	d.log.Info("authorities, token keys and revocations reloaded", "authorities", len(trust.Authorities),
+		"token_keys", len(trust.TokenKeys), "revoked_tokens", len(trust.RevokedTokens), "revoked_keys", trust.Revoked.Len())
+	d.record(audit.Event{Type: audit.Reload, Detail: "authorities, token keys and revocations"})
 }

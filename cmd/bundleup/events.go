@@ -9,6 +9,7 @@ import (
 // logEvents writes one line for each end of an upload and each download.
 func logEvents(log *slog.Logger) vfs.Events {
 	return vfs.Events{
+		Opened:   func(p vfs.Peer, u vfs.UploadID) { log.Debug("opened", uploadAttrs(p, u)...) },
 		Accepted: func(p vfs.Peer, r *vfs.Receipt) { log.Info("accepted", receiptAttrs(p, r)...) },
 		Refused: func(p vfs.Peer, r *vfs.Receipt) {
 			log.Info("refused", append(receiptAttrs(p, r), "rule", string(r.Rejection.Rule), "offset", r.Rejection.Offset,
