@@ -293,7 +293,7 @@ func isPlainScalar(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '/' || c == '+' || c == '_' || c == '$'
-		inner := i > 0 && (c == ' ' || c == '.' || c == '-' || c == '=' || c == '@' || c == ':' && i+1 < len(s) && s[i+1] != ' ')
+		inner := i > 0 && (c == ' ' || c == '.' || c == ',' || c == '-' || c == '=' || c == '@' || c == ':' && i+1 < len(s) && s[i+1] != ' ')
 		if !letter && !inner {
 			return false
 		}
