@@ -35,9 +35,9 @@ func decodePlain(data []byte, a *Accounts) bool {
 	var tenants, accounts bool
 	for more := p.next(); more; {
 		ok := false
-		name, value, _ := strings.Cut(p.text, ":")
+		name, value, isKey := strings.Cut(p.text, ":")
 		switch {
-		case p.col != 0:
+		case p.col != 0 || !isKey:
 		case name == "tenants" && !tenants:
 			tenants = true
 			more, ok = plainList(p, value, &a.Tenants)

@@ -1,9 +1,11 @@
 package configs
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -152,3 +154,39 @@ func TestRevokedTokens(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 }
+
+// TestPlainMutations changes a file in small ways: whatever the plain reader still
+// takes is what the library makes of it.
+func TestPlainMutations(t *testing.T) {
+	const pieces = " \n:#-{}[],\"'&*!|>%@`~?<=\\\t0aé"
+	rng := rand.New(rand.NewPCG(1, 2))
+	runes := []rune(pieces)
+	taken := 0
+	for range plainMutations {
+		b := []byte([]string{whole, sample, "accounts:\n- {name: a, keys: [b, c]} # d\ntenants: []\n"}[rng.IntN(3)])
+		for range 1 + rng.IntN(3) {
+			at := rng.IntN(len(b))
+			piece := string(runes[rng.IntN(len(runes))])
+			switch rng.IntN(3) {
+			case 0:
+				b = slices.Insert(b, at, []byte(piece)...)
+			case 1:
+				b = slices.Delete(b, at, min(len(b), at+1+rng.IntN(3)))
+			default:
+				b = slices.Replace(b, at, at+1, []byte(piece)...)
+			}
+		}
+		if checkPlain(t, string(b)) {
+			taken++
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	if taken < plainMutations/10 {
+		t.Errorf("only %d of %d were taken: the test proves nothing", taken, plainMutations)
+	}
+}
+
+// plainMutations is a run's length.
+const plainMutations = 2000

@@ -78,6 +78,7 @@ func (d *demo) prepare() (configs.Config, error) {
 	cfg.DataDir = filepath.Join(d.Dir, "server")
 	cfg.Storage.Disk.Root = filepath.Join(d.Dir, "server", "data")
 	cfg.Accounts = filepath.Join(d.Dir, "server", "accounts.yaml")
+	cfg.Audit.File = filepath.Join(d.Dir, "server", "audit", "audit.jsonl")
 	if err := os.MkdirAll(cfg.Storage.Disk.Root, 0o700); err != nil {
 		return cfg, err
 	}

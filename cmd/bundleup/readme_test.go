@@ -53,6 +53,10 @@ func TestReadme(t *testing.T) {
 			if strings.Contains(command, "reput") {
 				script.WriteString("exec sh -c 'head -c 100000 diag.tgz >cut.tgz; echo \"put cut.tgz big.tgz\" | sftp -F ssh_config -b - acme || true'\n")
 			}
+			if strings.Contains(command, "$TOKEN") {
+				script.WriteString("exec bundleup token issue --config bundleup.yaml --tenant acme --case 8423\ncp stdout token.txt\nexec sleep 3\n")
+				command = "TOKEN=$(awk '$1 == \"password:\" {print $2}' token.txt)\n" + command
+			}
 			if strings.Contains(command, "account add acme") {
 				script.WriteString("mv accounts.yaml accounts.old\n")
 			}
