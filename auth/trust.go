@@ -107,7 +107,7 @@ func (r *RevokedKeys) add(line string) error {
 		}
 		r.hashes[ssh.FingerprintSHA256(key)] = struct{}{}
 	default:
-		return fmt.Errorf("%s is not serial:, id:, hash: or key:", quote(word))
+		return fmt.Errorf("%s is none of serial, id, hash and key", quote(word))
 	}
 	return nil
 }
