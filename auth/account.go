@@ -141,6 +141,15 @@ func (a *Account) Admit(from netip.Addr, now time.Time) error {
 	return nil
 }
 
+// AdmitAlone is Admit for a login that can prove one method and no more, as over
+// HTTP: an account that requires another, or two, is refused.
+func (a *Account) AdmitAlone(m Method, from netip.Addr, now time.Time) error {
+	if next, _ := a.Next(nil); next != "" && next != m || len(a.Require) > 1 {
+		return fmt.Errorf("%w: the account requires more than this login can prove", ErrDenied)
+	}
+	return a.Admit(from, now)
+}
+
 // Expired says that now the account may do nothing new.
 func (a *Account) Expired(now time.Time) bool { return !a.Expires.IsZero() && !now.Before(a.Expires) }
 

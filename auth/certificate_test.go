@@ -312,6 +312,22 @@ func TestNext(t *testing.T) {
 	}
 }
 
+func TestAdmitAlone(t *testing.T) {
+	from := netip.MustParseAddr("192.0.2.1")
+	for _, c := range []struct {
+		require []Method
+		ok      bool
+	}{{nil, true}, {[]Method{Password}, true}, {[]Method{PublicKey}, false}, {[]Method{Password, PublicKey}, false}, {[]Method{PublicKey, Password}, false}} {
+		a := Account{Require: c.require}
+		if err := a.AdmitAlone(Password, from, tokenNow); (err == nil) != c.ok {
+			t.Errorf("require %v: got %v", c.require, err)
+		}
+	}
+	if err := (&Account{Disabled: true}).AdmitAlone(Password, from, tokenNow); err == nil {
+		t.Error("a disabled account was let in")
+	}
+}
+
 func TestDirectoryRefusesRestrictions(t *testing.T) {
 	for field, a := range map[string]Account{
 		"require":      {Require: []Method{PublicKey, PublicKey}},

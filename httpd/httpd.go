@@ -42,6 +42,9 @@ type Config struct {
 	View func(*auth.Account, vfs.Peer) (vfs.View, error)
 	// TLS turns HTTPS on. Nil: plain HTTP, for loopback or behind a balancer.
 	TLS *tls.Config
+	// Refused is told of each login that failed, for the audit trail. The user
+	// name is Printable. Nil: nobody is.
+	Refused func(remote, user string)
 	// Metrics count logins. Nil: none.
 	Metrics *Metrics
 	// Limits bound everything. Zero fields take the values of DefaultLimits.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -123,6 +124,13 @@ func (s *Server) login(r *http.Request) (*auth.Account, error) {
 		return nil, auth.ErrDenied
 	}
 	a, err := s.cfg.Auth.Password(r.Context(), user, []byte(password))
+	if err == nil {
+		// An address that cannot be read is in no network.
+		remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+		if err = a.AdmitAlone(auth.Password, remote.Addr(), s.cfg.Now()); err != nil {
+			a = nil
+		}
+	}
 	if m := s.cfg.Metrics; m != nil {
 		m.Login("http", map[bool]string{true: "ok", false: "failed"}[err == nil])
 	}
@@ -135,6 +143,9 @@ const maxUser = 255
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, errNoCredentials) {
 		user, _, _ := r.BasicAuth()
+		if s.cfg.Refused != nil {
+			s.cfg.Refused(r.RemoteAddr, vfs.Printable(user, maxUser))
+		}
 		s.cfg.Log.Info("login failed", "user", vfs.Printable(user, maxUser), "remote", r.RemoteAddr, "method", "http", "err", err)
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="bundleup", charset="UTF-8"`)

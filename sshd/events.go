@@ -37,6 +37,17 @@ type Events struct {
 	Closed     func(c Conn, took time.Duration)
 }
 
+// Tee tells both e and f of everything, e first.
+func (e Events) Tee(f Events) Events {
+	return Events{
+		Connected:  func(c Conn) { e.connected(c); f.connected(c) },
+		Dropped:    func(remote string, reason error) { e.dropped(remote, reason); f.dropped(remote, reason) },
+		AuthFailed: func(c Conn, method string) { e.authFailed(c, method); f.authFailed(c, method) },
+		LoggedIn:   func(c Conn, method string) { e.loggedIn(c, method); f.loggedIn(c, method) },
+		Closed:     func(c Conn, took time.Duration) { e.closed(c, took); f.closed(c, took) },
+	}
+}
+
 func (e Events) connected(c Conn) {
 	if e.Connected != nil {
 		e.Connected(c)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +66,9 @@ func erase(ctx context.Context, out io.Writer, config string, o *order) error {
 	if cfg.Audit.File == "" {
 		return errors.New("audit.file: no audit trail is kept: erase writes a certificate to it")
 	}
+	if err := checkHolds(cfg, o); err != nil {
+		return err
+	}
 	s, err := openForErase(cfg)
 	if err != nil {
 		return err
@@ -90,6 +94,23 @@ func erase(ctx context.Context, out io.Writer, config string, o *order) error {
 		_, err = fmt.Fprintf(out, "erased: %s, %d bytes\n", detail, o.bytes)
 	}
 	return err
+}
+
+// checkHolds refuses what is on legal hold. Where nobody can tell, it may be.
+func checkHolds(cfg configs.Config, o *order) error {
+	file, err := configs.LoadAccounts(cfg.Accounts)
+	if err != nil {
+		return fmt.Errorf("erase: what is on hold is not known: %w", err)
+	}
+	for _, t := range file.Tenants {
+		for _, hold := range t.Hold {
+			held := strings.Trim(hold, "/")
+			if t.Name == o.tenant && (o.dir == "" || held == "" || held == o.dir || strings.HasPrefix(held, o.dir+"/")) {
+				return fmt.Errorf("%s of tenant %s is on hold: take the hold out of %s first", hold, t.Name, cfg.Accounts)
+			}
+		}
+	}
+	return nil
 }
 
 // openForErase opens the store where nobody else has it.

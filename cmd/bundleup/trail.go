@@ -96,3 +96,11 @@ func auditLogins(record func(audit.Event)) sshd.Events {
 func loginEvent(t audit.Type, c sshd.Conn) audit.Event {
 	return audit.Event{Type: t, Session: c.Session, Remote: c.Remote, Client: c.Client, Count: int64(c.Failed)}
 }
+
+// auditRefusals puts logins over HTTP that failed into the trail. Those that
+// succeed are a request each, and what they do is there.
+func auditRefusals(record func(audit.Event)) func(remote, user string) {
+	return func(remote, user string) {
+		record(audit.Event{Type: audit.Refused, Remote: remote, Account: user, Method: "password", Protocol: "http", Count: 1})
+	}
+}

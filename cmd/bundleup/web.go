@@ -44,7 +44,7 @@ func (d *daemon) openWeb(context.Context) (err error) {
 }
 
 func (d *daemon) newDoor() (*httpd.Server, error) {
-	cfg := httpd.Config{Auth: d.registry, View: d.tree.View, Log: d.log, Metrics: d.metrics}
+	cfg := httpd.Config{Auth: d.registry, View: d.tree.View, Refused: auditRefusals(d.record), Log: d.log, Metrics: d.metrics}
 	if d.cfg.HTTP.Certificate != "" {
 		certs, err := httpd.LoadCertificates(d.cfg.HTTP.Certificate, d.cfg.HTTP.Key)
 		if err != nil {
