@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type world struct {
 	store  *store.Memory
 	tree   *Tree
 	now    time.Time
+	mu     sync.Mutex // guards events: uploads may race
 	events []string
 	terms  auth.TenantInfo // of acme
 	free   uint64          // what the medium says it has left
@@ -59,7 +61,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) restart() {
 	w.Helper()
 	note := func(what string) func(Peer, *Receipt) {
-		return func(_ Peer, r *Receipt) { w.events = append(w.events, what+" "+r.Name+" "+r.StoredAs) }
+		return func(_ Peer, r *Receipt) { w.note(what + " " + r.Name + " " + r.StoredAs) }
 	}
 	tree, err := NewTree(context.Background(), Config{
 		Store:      spacious{w.store, w},
@@ -72,13 +74,13 @@ func (w *world) restart() {
 			Accepted: note("accepted"),
 			Refused:  note("refused"),
 			Suspended: func(_ Peer, u UploadID, n int64, _ error) {
-				w.events = append(w.events, fmt.Sprintf("suspended %s %d", u.Name, n))
+				w.note(fmt.Sprintf("suspended %s %d", u.Name, n))
 			},
 			Resumed: func(_ Peer, u UploadID, n int64) {
-				w.events = append(w.events, fmt.Sprintf("resumed %s %d", u.Name, n))
+				w.note(fmt.Sprintf("resumed %s %d", u.Name, n))
 			},
-			Removed: func(_ Peer, u UploadID) { w.events = append(w.events, "removed "+u.Name) },
-			Expired: func(u UploadID) { w.events = append(w.events, "expired "+u.Name) },
+			Removed: func(_ Peer, u UploadID) { w.note("removed " + u.Name) },
+			Expired: func(u UploadID) { w.note("expired " + u.Name) },
 		},
 	})
 	if err != nil {
@@ -92,6 +94,13 @@ func (w *world) termsOf(t auth.Tenant) auth.TenantInfo {
 		return w.terms
 	}
 	return auth.TenantInfo{}
+}
+
+// note keeps an event.
+func (w *world) note(event string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, event)
 }
 
 // as is a new connection of the account.
