@@ -70,6 +70,10 @@ func (r *Registry) SetTrust(t Trust) error {
 // Directory is the one in force.
 func (r *Registry) Directory() *Directory { return r.directory.Load() }
 
+// Account finds an account by name in the Directory of the moment; nil if there is
+// none.
+func (r *Registry) Account(name string) *Account { return r.Directory().Account(name) }
+
 // PublicKey finds the account of user if it lists key, or if key is a certificate
 // that lets user in as it; else ErrDenied. A certificate narrows the account that is
 // returned. It proves nothing: the caller checks the signature.

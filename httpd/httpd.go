@@ -31,6 +31,9 @@ import (
 // the login; its words are logged and never sent.
 type Authenticator interface {
 	Password(ctx context.Context, user string, password []byte) (*auth.Account, error)
+	// Account finds an account of the moment by name, for a session that has
+	// begun with Password; nil if it is gone.
+	Account(name string) *auth.Account
 }
 
 // Config is what New needs. Auth and View must be set; the other fields have
@@ -45,6 +48,17 @@ type Config struct {
 	// Refused is told of each login that failed, for the audit trail. The user
 	// name is Printable. Nil: nobody is.
 	Refused func(remote, user string)
+	// BehindTLS says that browsers reach a plain server through a balancer that
+	// speaks HTTPS.
+	BehindTLS bool
+	// SessionKey seals the sessions of browsers: SessionKeySize random bytes,
+	// the same on all nodes. Nil: one that ends with the process.
+	SessionKey []byte
+	// SSHPort is where the first door is, for the lines that the page shows. 0:
+	// it shows none.
+	SSHPort int
+	// Arrivals are what pages of support watch. Nil: none.
+	Arrivals *Arrivals
 	// Metrics count logins. Nil: none.
 	Metrics *Metrics
 	// Limits bound everything. Zero fields take the values of DefaultLimits.
@@ -89,10 +103,13 @@ const maxHeader = 32 << 10
 
 // Server serves HTTP. It is safe for concurrent use.
 type Server struct {
-	cfg   Config
-	http  *http.Server
-	turns chan struct{}  // one element for each running request
-	wg    sync.WaitGroup // of running requests
+	cfg     Config
+	http    *http.Server
+	sealer  *sealer
+	closing chan struct{}  // closed by Shutdown: streams without an end end
+	once    sync.Once      // the closing
+	turns   chan struct{}  // one element for each running request
+	wg      sync.WaitGroup // of running requests
 }
 
 // New checks the Config and returns a Server that serves nothing yet.
@@ -109,7 +126,14 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, turns: make(chan struct{}, cfg.Limits.Requests)}
+	if cfg.SessionKey == nil {
+		cfg.SessionKey = newKey()
+	}
+	sealer, err := newSealer(cfg.SessionKey)
+	if err != nil {
+		return nil, fmt.Errorf("new http server: %w", err)
+	}
+	s := &Server{cfg: cfg, sealer: sealer, closing: make(chan struct{}), turns: make(chan struct{}, cfg.Limits.Requests)}
 	s.http = &http.Server{
 		Handler:           s.Handler(),
 		TLSConfig:         cfg.TLS,
@@ -139,6 +163,7 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops listening and waits for running requests; what still runs when
 // ctx ends is cut, and its upload kept. It returns when every request has ended.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.once.Do(func() { close(s.closing) })
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())

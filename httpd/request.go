@@ -34,11 +34,19 @@ type handler func(*request) error
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range routes {
-		mux.Handle(pattern, s.loggedIn(h))
+		mux.Handle(pattern, s.loggedIn(h, s.turnAway))
 	}
+	for pattern, h := range pageRoutes {
+		mux.Handle(pattern, s.loggedIn(h, s.askLogin))
+	}
+	mux.HandleFunc("POST /login", s.logIn)
+	mux.HandleFunc("POST /logout", s.logOut)
+	mux.HandleFunc("GET /static/{name}", static)
 	mux.HandleFunc("OPTIONS /tus/{rest...}", tusOptions)
 	mux.HandleFunc("GET /openapi.json", serveOpenAPI)
-	return s.guard(mux)
+	// A cookie alone must not make another site's request ours. Clients that
+	// are no browsers send none of what this looks at.
+	return s.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
 // guard bounds and survives every request, and sets the headers that all answers
@@ -84,12 +92,13 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 // maxClient bounds what a receipt keeps of a User-Agent, in bytes.
 const maxClient = 200
 
-// loggedIn lets a request with the right name and password through.
-func (s *Server) loggedIn(next handler) http.Handler {
+// loggedIn lets a request of somebody who has proven who he is through; others go
+// to away.
+func (s *Server) loggedIn(next handler, away func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		account, err := s.login(r)
 		if err != nil {
-			s.turnAway(w, r, err)
+			away(w, r, err)
 			return
 		}
 		peer := vfs.Peer{Session: newID(), Remote: r.RemoteAddr, Client: vfs.Printable(r.UserAgent(), maxClient), Protocol: "http"}
@@ -110,31 +119,49 @@ func (s *Server) loggedIn(next handler) http.Handler {
 // errNoCredentials asks for a login.
 var errNoCredentials = errors.New("no credentials")
 
-// login proves who asks: by Basic (RFC 7617), or by Bearer (RFC 6750) with
-// NAME:PASSWORD, for tools that know only that.
+// login proves who asks: by Basic (RFC 7617), by Bearer (RFC 6750) with
+// NAME:PASSWORD, for tools that know only that, or by the page's session.
 func (s *Server) login(r *http.Request) (*auth.Account, error) {
 	user, password, ok := r.BasicAuth()
+	if !ok && r.Header.Get("Authorization") == "" {
+		a, err := s.resumed(r)
+		if err != nil {
+			return nil, errNoCredentials
+		}
+		return a, nil
+	}
 	if !ok {
 		token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if user, password, ok = strings.Cut(token, ":"); !found || !ok {
 			return nil, errNoCredentials
 		}
 	}
+	return s.prove(r, user, password)
+}
+
+// prove asks whether a name and its secret are right.
+func (s *Server) prove(r *http.Request, user, password string) (*auth.Account, error) {
 	if len(user) > maxUser || len(password) > auth.MaxPassword {
 		return nil, auth.ErrDenied
 	}
 	a, err := s.cfg.Auth.Password(r.Context(), user, []byte(password))
 	if err == nil {
-		// An address that cannot be read is in no network.
-		remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-		if err = a.AdmitAlone(auth.Password, remote.Addr(), s.cfg.Now()); err != nil {
-			a = nil
-		}
+		err = s.admit(r, a)
 	}
 	if m := s.cfg.Metrics; m != nil {
 		m.Login("http", map[bool]string{true: "ok", false: "failed"}[err == nil])
 	}
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// admit says why a proven account is not let in now from where the request comes.
+func (s *Server) admit(r *http.Request, a *auth.Account) error {
+	// An address that cannot be read is in no network.
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return a.AdmitAlone(auth.Password, remote.Addr(), s.cfg.Now())
 }
 
 const maxUser = 255
@@ -143,13 +170,24 @@ const maxUser = 255
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, errNoCredentials) {
 		user, _, _ := r.BasicAuth()
-		if s.cfg.Refused != nil {
-			s.cfg.Refused(r.RemoteAddr, vfs.Printable(user, maxUser))
-		}
-		s.cfg.Log.Info("login failed", "user", vfs.Printable(user, maxUser), "remote", r.RemoteAddr, "method", "http", "err", err)
+		s.refused(r, user, err)
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="bundleup", charset="UTF-8"`)
 	writeProblem(w, problem{Status: http.StatusUnauthorized, Title: "a name and its secret are needed: see your account"})
+}
+
+// refused tells of a login that failed.
+func (s *Server) refused(r *http.Request, user string, err error) {
+	user = vfs.Printable(user, maxUser)
+	if s.cfg.Refused != nil {
+		s.cfg.Refused(r.RemoteAddr, user)
+	}
+	s.cfg.Log.Info("login failed", "user", user, "remote", r.RemoteAddr, "method", "http", "err", err)
+}
+
+// askLogin shows the login page to a person without a session.
+func (s *Server) askLogin(w http.ResponseWriter, _ *http.Request, _ error) {
+	s.rendered(w, showLogin(w, http.StatusOK, ""))
 }
 
 // newID names a request in the log.

@@ -12,8 +12,16 @@ var routes = map[string]handler{
 	"GET /inside/{name...}":     inside,
 	"GET /receipts/{name...}":   receipts,
 
+	"GET /arrivals": arrivals,
+
 	"POST /tus/{$}":                tus(tusCreate),
 	"HEAD /tus/{size}/{name...}":   tus(tusHead),
 	"PATCH /tus/{size}/{name...}":  tus(tusPatch),
 	"DELETE /tus/{size}/{name...}": tus(tusDelete),
+}
+
+// pageRoutes are those of the page: who has no session is asked to log in.
+var pageRoutes = map[string]handler{
+	"GET /{$}":          home,
+	"GET /ui/{name...}": browse,
 }

@@ -32,28 +32,34 @@ func (f fakeAuth) Password(_ context.Context, user string, password []byte) (*au
 	return nil, errors.New("denied")
 }
 
+func (f fakeAuth) Account(name string) *auth.Account { return f[name] }
+
 // world is a server over a tree over a store in memory.
 type world struct {
 	*testing.T
 	url   string
 	store *store.Memory
+	auth  fakeAuth
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{T: t, store: store.NewMemory()}
+	arrivals := NewArrivals()
 	tree, err := vfs.NewTree(t.Context(), vfs.Config{
 		Store:   w.store,
 		Tenants: func() []auth.Tenant { return []auth.Tenant{"acme", "globex"} },
+		Events:  arrivals.Events(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{View: tree.View, Auth: fakeAuth{
+	w.auth = fakeAuth{
 		"acme":   {Name: "acme", Role: auth.Customer, Tenant: "acme"},
 		"globex": {Name: "globex", Role: auth.Customer, Tenant: "globex"},
 		"desk":   {Name: "desk", Role: auth.Support},
 		"none":   {Name: "none"},
-	}})
+	}
+	s, err := New(Config{View: tree.View, Auth: w.auth, Arrivals: arrivals, SSHPort: 2222})
 	if err != nil {
 		t.Fatal(err)
 	}

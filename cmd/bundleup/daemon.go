@@ -46,12 +46,13 @@ type daemon struct {
 	listeners []net.Listener
 	web       web
 	metrics   *httpd.Metrics
+	arrivals  *httpd.Arrivals
 	draining  atomic.Bool
 }
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
 func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log}
+	d := &daemon{cfg: cfg, log: log, arrivals: httpd.NewArrivals()}
 	d.metrics = httpd.NewMetrics(versionLine(), func() vfs.Stats { return d.tree.Stats() })
 	for _, step := range []func(context.Context) error{
 		d.openAccounts, d.openAudit, d.openStore, d.openTree, d.openServer, d.openWeb, d.listen,
@@ -128,7 +129,7 @@ func (d *daemon) openTree(ctx context.Context) (err error) {
 		Keep:        time.Duration(d.cfg.Uploads.Keep),
 		KeepRefused: time.Duration(d.cfg.Uploads.RefusedKeep),
 		Checkpoint:  int64(d.cfg.Uploads.Checkpoint),
-		Events:      logEvents(d.log).Tee(auditUploads(d.record)).Tee(d.metrics.Events()),
+		Events:      logEvents(d.log).Tee(auditUploads(d.record)).Tee(d.metrics.Events()).Tee(d.arrivals.Events()),
 	})
 	return err
 }

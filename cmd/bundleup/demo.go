@@ -94,7 +94,7 @@ func (d *demo) prepare() (configs.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	accounts := fmt.Sprintf(demoAccounts, hash, acme, desk)
+	accounts := fmt.Sprintf(demoAccounts, hash, acme, hash, desk)
 	return cfg, errors.Join(
 		os.WriteFile(cfg.Accounts, []byte(accounts), 0o600),
 		writeSample(filepath.Join(d.Dir, "diag.tgz")),
@@ -112,6 +112,7 @@ accounts:
     keys: [%q]
   - name: desk
     role: support
+    password: %q
     keys: [%q]
 `
 
@@ -206,6 +207,8 @@ bundleup demo on 127.0.0.1 port {{.Port}}. In another terminal:
 
   # without an SSH client
   curl -u acme:{{.Password}} -T diag.tgz http://{{.Web}}/bundles/by-curl.tgz
+
+  # in a browser: http://{{.Web}} as acme or as desk, secret {{.Password}}
 
   # any other client: host 127.0.0.1, port {{.Port}}, user acme, password {{.Password}}
 

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +49,15 @@ func (d *daemon) openWeb(context.Context) (err error) {
 }
 
 func (d *daemon) newDoor() (*httpd.Server, error) {
-	cfg := httpd.Config{Auth: d.registry, View: d.tree.View, Refused: auditRefusals(d.record), Log: d.log, Metrics: d.metrics}
+	cfg := httpd.Config{
+		Auth: d.registry, View: d.tree.View, Refused: auditRefusals(d.record), Log: d.log,
+		Metrics: d.metrics, Arrivals: d.arrivals,
+		BehindTLS: d.cfg.HTTP.Plain, SSHPort: portOf(d.cfg.SSH.Listen[0]),
+	}
+	var err error
+	if cfg.SessionKey, err = loadOrMakeSecret(filepath.Join(d.cfg.DataDir, "keys", "http_session_key"), httpd.SessionKeySize); err != nil {
+		return nil, err
+	}
 	if d.cfg.HTTP.Certificate != "" {
 		certs, err := httpd.LoadCertificates(d.cfg.HTTP.Certificate, d.cfg.HTTP.Key)
 		if err != nil {
@@ -53,6 +66,32 @@ func (d *daemon) newDoor() (*httpd.Server, error) {
 		cfg.TLS = certs.Config()
 	}
 	return httpd.New(cfg)
+}
+
+// portOf is the port of an address; 0 where it is chosen when it is listened on.
+func portOf(addr string) int {
+	_, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+// loadOrMakeSecret reads size random bytes, which are made on the first start.
+func loadOrMakeSecret(file string, size int) ([]byte, error) {
+	secret, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret = make([]byte, size)
+		rand.Read(secret) // never fails, by its documentation
+		if err = os.MkdirAll(filepath.Dir(file), 0o700); err == nil {
+			err = os.WriteFile(file, secret, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("session key: %w", err)
+	}
+	if len(secret) != size {
+		return nil, fmt.Errorf("session key %s: it has %d bytes, want %d: remove it for a new one", file, len(secret), size)
+	}
+	return secret, nil
 }
 
 // listenAll takes the sockets of one key, all or none.
