@@ -24,6 +24,8 @@ type area struct {
 	tenant     auth.Tenant
 	publishing *locks // by name; held while a bundle is sealed under it
 	used       ledger // what counts against the tenant's quota
+	// retired is when the retention was last looked at; the janitor's alone.
+	retired time.Time
 
 	mu    sync.Mutex // guards names and the entries
 	names map[string]*entry

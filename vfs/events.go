@@ -19,6 +19,9 @@ type Events struct {
 	Removed func(p Peer, u UploadID)
 	// Expired is called when the janitor forgot an unfinished upload.
 	Expired func(u UploadID)
+	// Retired is called when the janitor removed a bundle whose tenant's
+	// retention is over.
+	Retired func(u UploadID)
 	// Read is called when a support account closes a file: bytes counts what
 	// was handed out, with repetitions.
 	Read func(p Peer, account, name string, bytes int64)
@@ -37,6 +40,7 @@ func (e Events) Tee(f Events) Events {
 		Resumed: func(p Peer, u UploadID, n int64) { e.resumed(p, u, n); f.resumed(p, u, n) },
 		Removed: func(p Peer, u UploadID) { e.removed(p, u); f.removed(p, u) },
 		Expired: func(u UploadID) { e.expired(u); f.expired(u) },
+		Retired: func(u UploadID) { e.retired(u); f.retired(u) },
 		Read:    func(p Peer, account, name string, n int64) { e.read(p, account, name, n); f.read(p, account, name, n) },
 	}
 }
@@ -88,6 +92,12 @@ func (e *Events) removed(p Peer, u UploadID) {
 func (e *Events) expired(u UploadID) {
 	if e.Expired != nil {
 		e.Expired(u)
+	}
+}
+
+func (e *Events) retired(u UploadID) {
+	if e.Retired != nil {
+		e.Retired(u)
 	}
 }
 

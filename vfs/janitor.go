@@ -17,16 +17,20 @@ import (
 const maxExpired = 1000
 
 // Expire forgets unfinished uploads and receipts of refusals that are older than
-// the Config keeps them, at most a thousand of each; the next call goes on. What
-// fails is told at the end and does not stop the rest. It is called from time to
-// time; ctx bounds one round.
+// the Config keeps them, and bundles that their tenant's retention is over for, at
+// most a thousand of each; the next call goes on. What fails is told at the end and
+// does not stop the rest. It is called from time to time by one goroutine; ctx
+// bounds one round.
 func (t *Tree) Expire(ctx context.Context) error {
 	now := t.cfg.Now()
-	err := t.expireUploads(ctx, now.Add(-t.cfg.Keep))
+	errs := []error{t.expireUploads(ctx, now.Add(-t.cfg.Keep))}
+	for _, tenant := range t.cfg.Tenants() {
+		errs = append(errs, t.area(tenant).retire(ctx))
+	}
 	for _, a := range t.allAreas() {
 		a.used.recount()
 	}
-	return errors.Join(err, t.expireRefusals(ctx, now.Add(-t.cfg.KeepRefused)))
+	return errors.Join(errors.Join(errs...), t.expireRefusals(ctx, now.Add(-t.cfg.KeepRefused)))
 }
 
 // expireUploads goes through the store and not through the areas' names: of two

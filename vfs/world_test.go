@@ -80,6 +80,7 @@ func (w *world) restart() {
 				w.note(fmt.Sprintf("resumed %s %d", u.Name, n))
 			},
 			Removed: func(_ Peer, u UploadID) { w.note("removed " + u.Name) },
+			Retired: func(u UploadID) { w.note("retired " + u.Name) },
 			Expired: func(u UploadID) { w.note("expired " + u.Name) },
 		},
 	})

@@ -32,6 +32,7 @@ const (
 	Suspended  Type = "upload suspended" // unfinished; Bytes are kept
 	Removed    Type = "upload removed"   // unfinished, and given up by its sender
 	Expired    Type = "upload expired"   // unfinished, and not continued in time
+	Retired    Type = "bundle retired"   // its tenant's retention is over
 	Verdict    Type = "verdict"          // an upload was accepted or refused
 	Download   Type = "download"         // a bundle was read, Bytes of it
 	EntryRead  Type = "entry read"       // a file inside a bundle was read

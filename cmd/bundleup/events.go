@@ -26,6 +26,9 @@ func logEvents(log *slog.Logger) vfs.Events {
 			log.Info("resumed", append(uploadAttrs(p, u), "kept", size)...)
 		},
 		Removed: func(p vfs.Peer, u vfs.UploadID) { log.Info("removed", uploadAttrs(p, u)...) },
+		Retired: func(u vfs.UploadID) {
+			log.Info("retired", "tenant", u.Tenant, "upload", u.ID, "name", u.Name)
+		},
 		Expired: func(u vfs.UploadID) {
 			log.Info("expired", "tenant", u.Tenant, "upload", u.ID, "name", u.Name)
 		},

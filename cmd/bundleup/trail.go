@@ -26,6 +26,7 @@ func auditUploads(record func(audit.Event)) vfs.Events {
 			record(e)
 		},
 		Removed: func(p vfs.Peer, u vfs.UploadID) { record(uploadEvent(audit.Removed, p, u)) },
+		Retired: func(u vfs.UploadID) { record(uploadEvent(audit.Retired, vfs.Peer{}, u)) },
 		Expired: func(u vfs.UploadID) { record(uploadEvent(audit.Expired, vfs.Peer{}, u)) },
 		Read:    func(p vfs.Peer, account, name string, bytes int64) { record(readEvent(p, account, name, bytes)) },
 	}
