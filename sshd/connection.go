@@ -26,6 +26,7 @@ type connection struct {
 	net    *timedConn
 	seat   *seat
 	since  time.Time
+	intake intake
 
 	// ctx ends when the connection is gone or its sessions are to end.
 	ctx    context.Context
@@ -110,7 +111,10 @@ func (c *connection) handshake() (<-chan ssh.NewChannel, <-chan *ssh.Request, er
 		return nil, nil, err
 	}
 	late := time.AfterFunc(limit, c.cancel)
-	conn, chans, reqs, err := ssh.NewServerConn(c.net, c.sshConfig())
+	cfg := c.sshConfig()
+	nc, theirs := overhear(&intakeConn{c.net, &c.intake, c.ctx}, cfg.ServerVersion)
+	cfg.Ciphers = offerFor(cfg.Ciphers, theirs, hasAES())
+	conn, chans, reqs, err := ssh.NewServerConn(nc, cfg)
 	if err != nil {
 		late.Stop()
 		return nil, nil, err
@@ -207,6 +211,8 @@ func (c *connection) open(nc ssh.NewChannel) {
 			return
 		}
 		s := newSession(c, ch)
+		c.intake.opened()
+		defer c.intake.closed()
 		c.note(s, true)
 		defer c.note(s, false)
 		s.serve(reqs)

@@ -26,8 +26,8 @@ type accountKey struct{}
 var errCredentials = errors.New("user name or credential is too long")
 
 // serverConfig holds the algorithms: nothing with SHA-1, CBC or finite fields
-// under 2048 bits. The order of ciphers is the client's; leaving one out is all
-// that a server can do, and old clients need chacha20 or ctr.
+// under 2048 bits. Of the ciphers an OpenSSH client is offered less, see
+// ciphers.go.
 func serverConfig(cfg *Config) (*ssh.ServerConfig, error) {
 	c := &ssh.ServerConfig{
 		Config: ssh.Config{

@@ -60,7 +60,7 @@ func (s *Session) Stderr() io.Writer { return s.ch.Stderr() }
 
 // Read is standard input, at the account's bandwidth.
 func (s *Session) Read(p []byte) (int, error) {
-	n, err := s.ch.Read(s.conn.pace.chunk(p))
+	n, err := s.conn.intake.read(s.conn.pace.chunk(p), s.ch.Read)
 	if n > 0 {
 		s.active.Store(time.Now().UnixNano())
 		if werr := s.conn.pace.received(s.conn.ctx, n); werr != nil && err == nil {
@@ -77,7 +77,7 @@ func (s *Session) Write(p []byte) (n int, err error) {
 		if err := s.conn.pace.sent(s.conn.ctx, len(part)); err != nil {
 			return n, err
 		}
-		m, err := s.ch.Write(part)
+		m, err := s.conn.intake.write(part, s.ch.Write)
 		n += m
 		if err != nil || n == len(p) {
 			return n, err
@@ -203,5 +203,5 @@ func (s *Session) shell() int {
 
 // discardInput reads on where no program does, so that nothing piles up.
 func (s *Session) discardInput() {
-	s.drain.Do(func() { s.conn.goroutine(func() { discard(s.ch) }) })
+	s.drain.Do(func() { s.conn.goroutine(func() { discard(s) }) })
 }
