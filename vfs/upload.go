@@ -96,8 +96,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 	// The store goes first: when it takes less than p, the check has seen
 	// what was stored and nothing else, and the upload can be resumed there.
 	n, err := u.writer.Write(p)
-	u.sum.Write(p[:n])
-	if _, rejected := u.check.Write(p[:n]); rejected != nil {
+	if rejected := u.judge(p[:n]); rejected != nil {
 		return 0, u.reject("write", rejected)
 	}
 	received := u.received.Add(int64(n))
