@@ -119,6 +119,9 @@ type Limits struct {
 	Idle                  Duration `yaml:"idle" mapstructure:"idle"`
 	KeepAlive             Duration `yaml:"keep_alive" mapstructure:"keep_alive"`
 	WriteTimeout          Duration `yaml:"write_timeout" mapstructure:"write_timeout"`
+	// Memory is what the daemon's heap, stacks and tables are held to: a goal,
+	// not a wall. Near it more CPU goes into collecting garbage.
+	Memory Size `yaml:"memory" mapstructure:"memory"`
 }
 
 // HTTP is the second front door.
@@ -163,6 +166,7 @@ func Default() Config {
 			Connections: 1024, ConnectionsPerAccount: 64, ConnectionsPerSource: 128, Startups: "30:30:200",
 			Sessions: 16, OpenHandles: 64, AuthTries: 10, PasswordHashes: 2,
 			Handshake: seconds(60), Idle: seconds(300), KeepAlive: seconds(30), WriteTimeout: seconds(120),
+			Memory: 320 << 20,
 		},
 		HTTP: HTTP{Listen: []string{}}, Metrics: Metrics{Listen: []string{}},
 		Log: Log{Level: "info", Format: "auto"},

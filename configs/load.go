@@ -182,6 +182,7 @@ func (c *Config) validateRanges() error {
 		{"limits.idle", int64(c.Limits.Idle), second, 86400 * second, span},
 		{"limits.keep_alive", int64(c.Limits.KeepAlive), second, 3600 * second, span},
 		{"limits.write_timeout", int64(c.Limits.WriteTimeout), second, 86400 * second, span},
+		{"limits.memory", int64(c.Limits.Memory), 64 << 20, huge, size},
 	} {
 		if r.value < r.lo || r.value > r.hi {
 			return fmt.Errorf("%s: %s is out of range: want %s to %s", r.key, r.show(r.value), r.show(r.lo), r.show(r.hi))
