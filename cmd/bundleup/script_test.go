@@ -150,10 +150,12 @@ var testHash = sync.OnceValues(func() (string, error) { return auth.HashPassword
 // scriptDaemon is the daemon of one script.
 type scriptDaemon struct {
 	dir  string
+	path string // of the bundleup to run; empty: this test's own
 	cmd  *exec.Cmd
 	addr string
-	web  string // address for HTTP
-	ops  string // address for operators
+	web  string        // address for HTTP
+	ops  string        // address for operators
+	took time.Duration // from exec to listening
 	logs logBuffer
 	done chan error
 }
@@ -214,16 +216,21 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // start runs "bundleup serve" and waits until it listens.
 func (d *scriptDaemon) start() error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	path := d.path
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		path = self
 	}
 	// testscript.Main dispatches on the name that the binary is called by.
-	d.cmd = &exec.Cmd{Path: self, Args: []string{"bundleup", "serve", "--config", filepath.Join(d.dir, "bundleup.yaml")}, Dir: d.dir}
+	d.cmd = &exec.Cmd{Path: path, Args: []string{"bundleup", "serve", "--config", filepath.Join(d.dir, "bundleup.yaml")}, Dir: d.dir}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	if err := d.cmd.Start(); err != nil {
 		return err
 	}
@@ -232,6 +239,7 @@ func (d *scriptDaemon) start() error {
 	go d.follow(stderr, listening)
 	select {
 	case d.addr = <-listening:
+		d.took = time.Since(begun)
 	case <-time.After(time.Minute):
 		return fmt.Errorf("the daemon does not listen:\n%s", d.logs.String())
 	}
