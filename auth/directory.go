@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/crypto/ssh"
@@ -11,6 +12,13 @@ import (
 // maxKeys bounds the keys of an account: each key that a peer offers is compared
 // with all of them.
 const maxKeys = 64
+
+// maxNetworks bounds the networks of an account.
+const maxNetworks = 64
+
+// MinBandwidth is the least that an account can be bounded to, in bytes per
+// second: below, a packet takes longer than a client waits for its answer.
+const MinBandwidth = 16 << 10
 
 // Directory is every tenant and account of one moment. It never changes and is
 // safe for concurrent use. Lookups take constant time.
@@ -31,7 +39,7 @@ type entry struct {
 type InvalidError struct {
 	List  string // "tenants" or "accounts"
 	Index int    // in that list, from 0
-	Field string // "name", "role", "tenant", "tenants", "expand", "keys", "password", "quota", "retention"
+	Field string // the key in the accounts file: "name", "role", "tenant", "require", "quota", ...
 	Err   error
 }
 
@@ -48,7 +56,8 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 //
 // Names are unique. A customer has a tenant, and neither Tenants nor Expand; a
 // support account has no Tenant. Every tenant that an account names exists. An
-// account without key and password is let in: it is a login that is locked. One
+// account without key and password is let in: only a certificate opens it. The name
+// "support" is for support accounts, for certificates give it to them. One
 // key may be listed by several accounts, of several tenants too: the user name
 // of a login selects the account, the key only proves it.
 //
@@ -83,8 +92,10 @@ func (d *Directory) addTenant(t TenantInfo) (string, error) {
 	if _, ok := d.tenants[t.Name]; ok {
 		return "name", fmt.Errorf("tenant %q is listed twice", t.Name)
 	}
-	if t.Quota < 0 {
-		return "quota", fmt.Errorf("tenant %q: less than 0", t.Name)
+	for field, n := range map[string]int64{"quota": t.Quota, "quota_files": t.QuotaFiles, "quota_daily": t.QuotaDaily} {
+		if n < 0 {
+			return field, fmt.Errorf("tenant %q: less than 0", t.Name)
+		}
 	}
 	if t.Retention < 0 {
 		return "retention", fmt.Errorf("tenant %q: less than 0", t.Name)
@@ -115,7 +126,11 @@ func (d *Directory) addAccount(e *entry) (field string, err error) {
 		}
 		d.hashes = append(d.hashes, e.password)
 	}
+	if field, err := checkRestrictions(a); err != nil {
+		return field, fmt.Errorf("account %q: %w", a.Name, err)
+	}
 	a.Tenants, a.Keys = slices.Clone(a.Tenants), slices.Clone(a.Keys)
+	a.Require, a.From = slices.Clone(a.Require), slices.Clone(a.From)
 	d.accounts[a.Name] = e
 	return "", nil
 }
@@ -133,6 +148,29 @@ func checkKeys(keys []ssh.PublicKey) error {
 		}
 	}
 	return nil
+}
+
+// checkRestrictions looks at what narrows a login.
+func checkRestrictions(a *Account) (field string, err error) {
+	switch {
+	case a.Case != "" || a.Token != TokenID{} || a.MaxSize != 0:
+		return "name", errors.New("a token is not an account")
+	case len(a.Require) > 2 || len(a.Require) == 2 && a.Require[0] == a.Require[1]:
+		return "require", errors.New("each method can be required once")
+	case slices.ContainsFunc(a.Require, func(m Method) bool { return m != PublicKey && m != Password }):
+		return "require", errors.New("want publickey, password or both")
+	case slices.Contains(a.Require, Password) && a.Password == "":
+		return "require", errors.New("a password is required, and the account has none")
+	case len(a.From) > maxNetworks:
+		return "from", fmt.Errorf("%d networks: at most %d are allowed", len(a.From), maxNetworks)
+	case slices.ContainsFunc(a.From, func(p netip.Prefix) bool { return !p.IsValid() || p != p.Masked() }):
+		return "from", errors.New("a network is not an address with its prefix's bits only")
+	case a.MaxSessions < 0:
+		return "max_sessions", errors.New("less than 0")
+	case a.Bandwidth != 0 && a.Bandwidth < MinBandwidth:
+		return "bandwidth", fmt.Errorf("less than %d bytes per second", MinBandwidth)
+	}
+	return "", nil
 }
 
 // checkRole looks at what the role allows and needs.
@@ -161,6 +199,8 @@ func (d *Directory) checkCustomer(a *Account) (field string, err error) {
 		return "tenant", errors.New("a customer account needs a tenant")
 	case !known:
 		return "tenant", unknownTenant(a.Tenant)
+	case a.Name == supportPrincipal:
+		return "name", errors.New("only a support account can have this name")
 	case len(a.Tenants) > 0:
 		return "tenants", errors.New("a customer account has one tenant: name it under tenant")
 	case a.Expand:

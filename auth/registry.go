@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -19,15 +20,18 @@ var ErrDenied = errors.New("no such account and credential")
 // maxHashes bounds how many passwords may be hashed at once.
 const maxHashes = 64
 
-// Registry answers logins from the Directory of the moment, which can be
-// exchanged at any time: a login sees one or the other. It is safe for
-// concurrent use.
+// Registry answers logins from the Directory and the Trust of the moment, which
+// can be exchanged at any time: a login sees one or the other. It is safe for
+// concurrent use. Whom it finds must still be let in by Account.Admit, and may
+// have to prove more: Account.Next.
 type Registry struct {
 	directory atomic.Pointer[Directory]
+	trust     atomic.Pointer[Trust]
 	turns     chan struct{} // one element for each password being hashed
 	seed      maphash.Seed
 	decoy     *phc // hashed for unknown users where nobody has a password
 	derive    func(password []byte, h *phc) []byte
+	now       func() time.Time
 }
 
 // NewRegistry returns a Registry that hashes at most that many passwords at
@@ -43,8 +47,9 @@ func NewRegistry(d *Directory, hashes int) (*Registry, error) {
 	if _, err := rand.Read(decoy.salt); err != nil {
 		return nil, fmt.Errorf("new registry: %w", err)
 	}
-	r := &Registry{turns: make(chan struct{}, hashes), seed: maphash.MakeSeed(), decoy: decoy, derive: derive}
+	r := &Registry{turns: make(chan struct{}, hashes), seed: maphash.MakeSeed(), decoy: decoy, derive: derive, now: time.Now}
 	r.Set(d)
+	r.trust.Store(&Trust{})
 	return r, nil
 }
 
@@ -52,13 +57,34 @@ func NewRegistry(d *Directory, hashes int) (*Registry, error) {
 // logged in keep the Account that they have.
 func (r *Registry) Set(d *Directory) { r.directory.Store(d) }
 
+// SetTrust exchanges what proves a login beside the accounts. At first that is
+// nothing. What the Trust cannot hold is an error, and the old one stays.
+func (r *Registry) SetTrust(t Trust) error {
+	if err := t.check(); err != nil {
+		return fmt.Errorf("set trust: %w", err)
+	}
+	r.trust.Store(&t)
+	return nil
+}
+
 // Directory is the one in force.
 func (r *Registry) Directory() *Directory { return r.directory.Load() }
 
-// PublicKey finds the account of user if it lists key; else ErrDenied. It
-// proves nothing: the caller checks the signature.
+// Account finds an account by name in the Directory of the moment; nil if there is
+// none.
+func (r *Registry) Account(name string) *Account { return r.Directory().Account(name) }
+
+// PublicKey finds the account of user if it lists key, or if key is a certificate
+// that lets user in as it; else ErrDenied. A certificate narrows the account that is
+// returned. It proves nothing: the caller checks the signature.
 func (r *Registry) PublicKey(user string, key ssh.PublicKey) (*Account, error) {
 	if key == nil {
+		return nil, ErrDenied
+	}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return r.certificate(user, cert)
+	}
+	if r.trust.Load().Revoked.key(key) {
 		return nil, ErrDenied
 	}
 	wire := key.Marshal()
@@ -69,14 +95,18 @@ func (r *Registry) PublicKey(user string, key ssh.PublicKey) (*Account, error) {
 	return a, nil
 }
 
-// Password finds the account of user if password is its password; else
-// ErrDenied. It waits for its turn to hash until ctx ends. A user that is unknown
-// or has no password costs the same as a wrong password.
+// Password finds the account of user if password is its password, or if both are
+// an upload token; else ErrDenied. It waits for its turn to hash until ctx ends. A
+// user that is unknown or has no password, and a token that is forged, expired or
+// revoked, cost the same as a wrong password.
 func (r *Registry) Password(ctx context.Context, user string, password []byte) (*Account, error) {
 	if len(password) > MaxPassword {
 		return nil, ErrDenied
 	}
 	d := r.Directory()
+	if a := r.token(d, user, password); a != nil {
+		return a, nil
+	}
 	e := d.accounts[user]
 	known := e != nil && e.password != nil
 	var want *phc

@@ -22,10 +22,13 @@ type Accounts struct {
 
 // Tenant is a customer organisation.
 type Tenant struct {
-	Name      string   `yaml:"name"`
-	Quota     Size     `yaml:"quota,omitempty"`     // bytes it may keep; 0: no quota
-	Retention Duration `yaml:"retention,omitempty"` // how long bundles are kept; 0: for ever
-	Line      int      `yaml:"-"`
+	Name       string   `yaml:"name"`
+	Quota      Size     `yaml:"quota,omitempty"`       // bytes it may keep; 0: no quota
+	QuotaFiles int64    `yaml:"quota_files,omitempty"` // bundles and unfinished uploads it may keep; 0: no quota
+	QuotaDaily Size     `yaml:"quota_daily,omitempty"` // bytes it may send in a day, UTC; 0: no quota
+	Retention  Duration `yaml:"retention,omitempty"`   // how long bundles are kept; 0: for ever
+	Hold       []string `yaml:"hold,omitempty"`        // directories kept all the same; "/": everything
+	Line       int      `yaml:"-"`
 }
 
 // Account is a login.
@@ -37,7 +40,15 @@ type Account struct {
 	Keys     []string `yaml:"keys,omitempty"`     // public key lines
 	Password string   `yaml:"password,omitempty"` // argon2id in PHC form
 	Expand   bool     `yaml:"expand,omitempty"`
-	Line     int      `yaml:"-"` // where it begins in the file
+
+	Require     []string `yaml:"require,omitempty"`      // publickey, password: to be proven in this order
+	From        []string `yaml:"from,omitempty"`         // networks that it may log in from
+	Expires     Time     `yaml:"expires,omitempty"`      // from then on it may do nothing new
+	Disabled    bool     `yaml:"disabled,omitempty"`     // no login
+	MaxSessions int      `yaml:"max_sessions,omitempty"` // connections at once; 0: the server's limit
+	Bandwidth   Size     `yaml:"bandwidth,omitempty"`    // bytes per second each way; 0: unbounded
+
+	Line int `yaml:"-"` // where it begins in the file
 }
 
 // LoadAccounts reads the accounts file. What is wrong with its form is a *KeyError
@@ -55,12 +66,10 @@ func LoadAccounts(path string) (Accounts, error) {
 }
 
 func decodeAccounts(path string, data []byte) (a Accounts, err error) {
-	root, err := parse(path, data)
-	if err != nil || root == nil {
-		return a, err
-	}
-	if err := (decoder{path}).decode(root, reflect.ValueOf(&a).Elem(), ""); err != nil {
-		return Accounts{}, err
+	if !decodePlain(data, &a) {
+		if a, err = decodeYAML(path, data); err != nil {
+			return Accounts{}, err
+		}
 	}
 	for i := range a.Accounts {
 		if err := a.Accounts[i].check(); err != nil {
@@ -69,6 +78,15 @@ func decodeAccounts(path string, data []byte) (a Accounts, err error) {
 		}
 	}
 	return a, nil
+}
+
+// decodeYAML reads the file with the YAML library.
+func decodeYAML(path string, data []byte) (a Accounts, err error) {
+	root, err := parse(path, data)
+	if err != nil || root == nil {
+		return a, err
+	}
+	return a, newDecoder(path).decode(root, reflect.ValueOf(&a).Elem(), "")
 }
 
 // check looks at what the form of one account demands.
@@ -239,12 +257,13 @@ func replaceFile(path string, data []byte) (err error) {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// keepOwner gives f the owner and mode of the file that it will replace; others
-// never get to read password hashes.
+// keepOwner gives f the owner and mode of the file that it will replace, and a new
+// file that root makes the owner of its directory; others never get to read password
+// hashes.
 func keepOwner(f *os.File, path string) error {
 	i, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return ownLikeDirectory(f, filepath.Dir(path))
 	}
 	if err != nil {
 		return err
@@ -257,4 +276,18 @@ func keepOwner(f *os.File, path string) error {
 		return fmt.Errorf("keep the owner: %w: edit as the owner or as root", err)
 	}
 	return f.Chmod(0o600 | i.Mode().Perm()&0o040)
+}
+
+func ownLikeDirectory(f *os.File, dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	i, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 {
+		return f.Chown(int(s.Uid), int(s.Gid))
+	}
+	return nil
 }

@@ -6,6 +6,11 @@
 // of viper's YAML library, for line numbers and for edits that keep comments.
 package configs
 
+import (
+	"cmp"
+	"path/filepath"
+)
+
 // Config is all that an operator can set. Default gives every value; bundleup.yaml
 // in this directory says the same in its own words, and a test holds them equal.
 type Config struct {
@@ -14,10 +19,14 @@ type Config struct {
 	DataDir string `yaml:"data_dir" mapstructure:"data_dir"`
 	// Accounts is the accounts file.
 	Accounts string  `yaml:"accounts" mapstructure:"accounts"`
+	Tokens   Tokens  `yaml:"tokens" mapstructure:"tokens"`
+	Audit    Audit   `yaml:"audit" mapstructure:"audit"`
 	Storage  Storage `yaml:"storage" mapstructure:"storage"`
 	Check    Check   `yaml:"check" mapstructure:"check"`
 	Uploads  Uploads `yaml:"uploads" mapstructure:"uploads"`
 	Limits   Limits  `yaml:"limits" mapstructure:"limits"`
+	HTTP     HTTP    `yaml:"http" mapstructure:"http"`
+	Metrics  Metrics `yaml:"metrics" mapstructure:"metrics"`
 	Log      Log     `yaml:"log" mapstructure:"log"`
 }
 
@@ -28,6 +37,43 @@ type SSH struct {
 	// HostKeys are private key files, at most one of each type. Empty: three
 	// are made at the first start, in keys below DataDir.
 	HostKeys []string `yaml:"host_keys" mapstructure:"host_keys"`
+	// HostCertificates are -cert.pub files for some of the host keys.
+	HostCertificates []string `yaml:"host_certificates" mapstructure:"host_certificates"`
+	// TrustedUserCA are files of public keys, a line each, that sign user
+	// certificates.
+	TrustedUserCA []string `yaml:"trusted_user_ca" mapstructure:"trusted_user_ca"`
+	// RevokedKeys is a file of keys and certificates that are refused; empty:
+	// none are. One that cannot be read is an error.
+	RevokedKeys string `yaml:"revoked_keys" mapstructure:"revoked_keys"`
+}
+
+// Tokens are the upload tokens. Paths that are empty are below DataDir.
+type Tokens struct {
+	// Key is the private key that token issue signs with, and makes: its
+	// public half is beside it, in Key + ".pub". Empty: keys/token_ed25519.
+	Key string `yaml:"key" mapstructure:"key"`
+	// Accept are files of further public keys, whose tokens are let in.
+	Accept []string `yaml:"accept" mapstructure:"accept"`
+	// Revoked is the file that token revoke writes. Empty: revoked_tokens.
+	Revoked string `yaml:"revoked" mapstructure:"revoked"`
+}
+
+// Audit is the trail of who did what.
+type Audit struct {
+	// File is the trail; empty: none is kept.
+	File       string `yaml:"file" mapstructure:"file"`
+	RotateSize Size   `yaml:"rotate_size" mapstructure:"rotate_size"`
+	Keep       int    `yaml:"keep" mapstructure:"keep"` // older files; 0: all
+}
+
+// KeyFile is Key, or its default below dataDir.
+func (t *Tokens) KeyFile(dataDir string) string {
+	return cmp.Or(t.Key, filepath.Join(dataDir, "keys", "token_ed25519"))
+}
+
+// RevokedFile is Revoked, or its default below dataDir.
+func (t *Tokens) RevokedFile(dataDir string) string {
+	return cmp.Or(t.Revoked, filepath.Join(dataDir, "revoked_tokens"))
 }
 
 // Storage is where bundles are kept.
@@ -38,7 +84,8 @@ type Storage struct {
 
 // Disk is the storage of kind disk.
 type Disk struct {
-	Root string `yaml:"root" mapstructure:"root"` // one directory for everything
+	Root    string `yaml:"root" mapstructure:"root"`       // one directory for everything
+	Reserve Size   `yaml:"reserve" mapstructure:"reserve"` // free space that uploads leave alone
 }
 
 // Check bounds what a bundle may be. See bundle.Limits.
@@ -72,6 +119,27 @@ type Limits struct {
 	Idle                  Duration `yaml:"idle" mapstructure:"idle"`
 	KeepAlive             Duration `yaml:"keep_alive" mapstructure:"keep_alive"`
 	WriteTimeout          Duration `yaml:"write_timeout" mapstructure:"write_timeout"`
+	// Memory is what the daemon's heap, stacks and tables are held to: a goal,
+	// not a wall. Near it more CPU goes into collecting garbage.
+	Memory Size `yaml:"memory" mapstructure:"memory"`
+}
+
+// HTTP is the second front door.
+type HTTP struct {
+	// Listen are the addresses to listen on, host:port each. Empty: no HTTP.
+	Listen []string `yaml:"listen" mapstructure:"listen"`
+	// Certificate and Key are PEM files, read anew when they change.
+	Certificate string `yaml:"certificate" mapstructure:"certificate"`
+	Key         string `yaml:"key" mapstructure:"key"`
+	// Plain allows HTTP without a certificate on more than loopback: behind a
+	// balancer that has one.
+	Plain bool `yaml:"plain" mapstructure:"plain"`
+}
+
+// Metrics is the operator's door: /metrics, /healthz, /readyz, without a login.
+type Metrics struct {
+	// Listen are the addresses to listen on, host:port each. Empty: none.
+	Listen []string `yaml:"listen" mapstructure:"listen"`
 }
 
 // Log is what the daemon says to its operator.
@@ -83,10 +151,12 @@ type Log struct {
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
-		SSH:      SSH{Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}},
+		SSH:      SSH{Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}, HostCertificates: []string{}, TrustedUserCA: []string{}},
 		DataDir:  ".",
 		Accounts: "accounts.yaml",
-		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data"}},
+		Tokens:   Tokens{Accept: []string{}},
+		Audit:    Audit{File: "audit/audit.jsonl", RotateSize: 64 << 20},
+		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data", Reserve: 256 << 20}},
 		Check:    Check{MaxSize: 5 << 40, MaxUnpacked: 16 << 40, MaxRatio: 200, MaxEntries: 1_000_000, MaxMembers: 65_536},
 		Uploads: Uploads{
 			Keep: Duration(7 * day), RefusedKeep: Duration(90 * day), Checkpoint: 64 << 20,
@@ -96,7 +166,9 @@ func Default() Config {
 			Connections: 1024, ConnectionsPerAccount: 64, ConnectionsPerSource: 128, Startups: "30:30:200",
 			Sessions: 16, OpenHandles: 64, AuthTries: 10, PasswordHashes: 2,
 			Handshake: seconds(60), Idle: seconds(300), KeepAlive: seconds(30), WriteTimeout: seconds(120),
+			Memory: 320 << 20,
 		},
+		HTTP: HTTP{Listen: []string{}}, Metrics: Metrics{Listen: []string{}},
 		Log: Log{Level: "info", Format: "auto"},
 	}
 }

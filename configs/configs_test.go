@@ -72,7 +72,7 @@ func TestTagsAgree(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	path := write(t, "b.yaml", "ssh: {listen: [\"0.0.0.0:22\", \"[::]:22\"], host_keys: [a, /b]}\ndata_dir: /var\nstorage: {disk: {root: data}}\ncheck: {max_size: 1.5GiB}\nuploads: {keep: 2d}\n")
+	path := write(t, "b.yaml", "ssh: {listen: [\"0.0.0.0:22\", \"[::]:22\"], host_keys: [a, /b], trusted_user_ca: [ca.pub], revoked_keys: revoked}\ntokens: {key: k, accept: [/old.pub]}\naudit: {file: \"\"}\ndata_dir: /var\nstorage: {disk: {root: data}}\ncheck: {max_size: 1.5GiB}\nuploads: {keep: 2d}\n")
 	t.Setenv("BUNDLEUP_LIMITS_IDLE", "90s")
 	t.Setenv("BUNDLEUP_CHECK_MAX_RATIO", "300")
 	t.Setenv("BUNDLEUP_UPLOADS_KEEP", "3d")
@@ -82,7 +82,10 @@ func TestLoad(t *testing.T) {
 	}
 	dir := filepath.Dir(path)
 	want := Default()
-	want.SSH = SSH{Listen: []string{"0.0.0.0:22", "[::]:22"}, HostKeys: []string{filepath.Join(dir, "a"), "/b"}}
+	want.SSH.Listen, want.SSH.HostKeys = []string{"0.0.0.0:22", "[::]:22"}, []string{filepath.Join(dir, "a"), "/b"}
+	want.SSH.TrustedUserCA, want.SSH.RevokedKeys = []string{filepath.Join(dir, "ca.pub")}, filepath.Join(dir, "revoked")
+	want.Tokens = Tokens{Key: filepath.Join(dir, "k"), Accept: []string{"/old.pub"}}
+	want.Audit.File = ""
 	want.DataDir, want.Accounts, want.Storage.Disk.Root = "/var", filepath.Join(dir, "accounts.yaml"), filepath.Join(dir, "data")
 	want.Check.MaxSize, want.Check.MaxRatio = 3<<29, 300
 	want.Uploads.Keep, want.Limits.Idle = Duration(3*day), seconds(90)

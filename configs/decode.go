@@ -63,7 +63,14 @@ func parseDocument(file string, data []byte) (*yaml.Node, error) {
 // decoder fills structs from nodes and says in which line and at which key
 // something is wrong. Keys are the yaml tags; unknown and repeated ones are errors,
 // and so are values of another type: nothing is guessed.
-type decoder struct{ file string }
+type decoder struct {
+	file   string
+	fields map[reflect.Type]map[string]int // by key, of the structs seen so far
+}
+
+func newDecoder(file string) decoder {
+	return decoder{file: file, fields: make(map[reflect.Type]map[string]int)}
+}
 
 func (d decoder) errorf(n *yaml.Node, key, format string, args ...any) error {
 	return &KeyError{File: d.file, Line: n.Line, Key: key, Err: fmt.Errorf(format, args...)}
@@ -101,21 +108,19 @@ func (d decoder) mapping(n *yaml.Node, v reflect.Value, key string) error {
 	if line := v.FieldByName("Line"); line.IsValid() {
 		line.SetInt(int64(n.Line))
 	}
-	var seen map[string]bool
+	fields := d.fieldsOf(v.Type())
+	var seen uint64 // a bit for each field
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name := n.Content[i].Value
-		field, ok := fieldByTag(v, name)
+		field, ok := fields[name]
 		if !ok {
 			return d.errorf(n.Content[i], join(key, name), "unknown key%s", suggest(name, v.Type()))
 		}
-		if seen[name] {
+		if seen&(1<<field) != 0 {
 			return d.errorf(n.Content[i], join(key, name), "the key is there twice")
 		}
-		if seen == nil {
-			seen = make(map[string]bool, len(n.Content)/2)
-		}
-		seen[name] = true
-		if err := d.decode(n.Content[i+1], field, join(key, name)); err != nil {
+		seen |= 1 << field
+		if err := d.decode(n.Content[i+1], v.Field(field), join(key, name)); err != nil {
 			return err
 		}
 	}
@@ -166,14 +171,19 @@ func join(key, name string) string {
 	return key + "." + name
 }
 
-func fieldByTag(v reflect.Value, name string) (reflect.Value, bool) {
-	t := v.Type()
+// fieldsOf finds a struct's fields by their keys; a struct has fewer than 64.
+func (d decoder) fieldsOf(t reflect.Type) map[string]int {
+	if fields := d.fields[t]; fields != nil {
+		return fields
+	}
+	fields := make(map[string]int, t.NumField())
 	for i := range t.NumField() {
-		if tag := tagName(t.Field(i)); tag == name && tag != "-" {
-			return v.Field(i), true
+		if tag := tagName(t.Field(i)); tag != "-" {
+			fields[tag] = i
 		}
 	}
-	return reflect.Value{}, false
+	d.fields[t] = fields
+	return fields
 }
 
 // tagName is the key of a field, without the tag's options.

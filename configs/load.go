@@ -61,7 +61,7 @@ func examine(path string, data []byte) error {
 		return err
 	}
 	scratch := Default()
-	return decoder{path}.decode(root, reflect.ValueOf(&scratch).Elem(), "")
+	return newDecoder(path).decode(root, reflect.ValueOf(&scratch).Elem(), "")
 }
 
 // overlay gives the defaults under the file under the environment.
@@ -106,11 +106,16 @@ func (c *Config) Validate() error {
 	if len(c.SSH.Listen) == 0 {
 		return errors.New("ssh.listen: want at least one address, such as 0.0.0.0:2222")
 	}
-	for _, addr := range c.SSH.Listen {
-		_, port, err := net.SplitHostPort(addr)
-		if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
-			return fmt.Errorf("ssh.listen: %q is not host:port", addr)
+	for key, list := range map[string][]string{"ssh.listen": c.SSH.Listen, "http.listen": c.HTTP.Listen, "metrics.listen": c.Metrics.Listen} {
+		for _, addr := range list {
+			_, port, err := net.SplitHostPort(addr)
+			if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+				return fmt.Errorf("%s: %q is not host:port", key, addr)
+			}
 		}
+	}
+	if err := c.HTTP.validate(); err != nil {
+		return err
 	}
 	for _, e := range []struct {
 		key, value string
@@ -130,6 +135,23 @@ func (c *Config) Validate() error {
 	return c.validateRanges()
 }
 
+// validate looks at what keeps secrets off the wire.
+func (h *HTTP) validate() error {
+	if (h.Certificate == "") != (h.Key == "") {
+		return errors.New("http.certificate and http.key: set both or none")
+	}
+	if h.Certificate != "" || h.Plain {
+		return nil
+	}
+	for _, addr := range h.Listen {
+		host, _, _ := net.SplitHostPort(addr)
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fmt.Errorf("http.listen: %s would carry secrets in the clear: set http.certificate and http.key, or http.plain behind a balancer", addr)
+		}
+	}
+	return nil
+}
+
 // validateRanges checks every number against its smallest and largest value.
 func (c *Config) validateRanges() error {
 	const second, huge = int64(1e9), int64(1) << 62
@@ -147,6 +169,8 @@ func (c *Config) validateRanges() error {
 		{"uploads.refused_keep", int64(c.Uploads.RefusedKeep), 60 * second, huge, span},
 		{"uploads.checkpoint", int64(c.Uploads.Checkpoint), 1 << 20, 1 << 34, size},
 		{"uploads.shutdown_grace", int64(c.Uploads.ShutdownGrace), 0, 86400 * second, span},
+		{"audit.rotate_size", int64(c.Audit.RotateSize), 64 << 10, 1 << 40, size},
+		{"audit.keep", int64(c.Audit.Keep), 0, 1_000_000, number},
 		{"limits.connections", int64(c.Limits.Connections), 1, 100_000, number},
 		{"limits.connections_per_account", int64(c.Limits.ConnectionsPerAccount), 8, 100_000, number},
 		{"limits.connections_per_source", int64(c.Limits.ConnectionsPerSource), 1, 100_000, number},
@@ -158,6 +182,7 @@ func (c *Config) validateRanges() error {
 		{"limits.idle", int64(c.Limits.Idle), second, 86400 * second, span},
 		{"limits.keep_alive", int64(c.Limits.KeepAlive), second, 3600 * second, span},
 		{"limits.write_timeout", int64(c.Limits.WriteTimeout), second, 86400 * second, span},
+		{"limits.memory", int64(c.Limits.Memory), 64 << 20, huge, size},
 	} {
 		if r.value < r.lo || r.value > r.hi {
 			return fmt.Errorf("%s: %s is out of range: want %s to %s", r.key, r.show(r.value), r.show(r.lo), r.show(r.hi))
@@ -187,12 +212,20 @@ func (l *Limits) ParseStartups() (start, rate, full int, err error) {
 
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.DataDir, &c.Accounts, &c.Storage.Disk.Root}
-	for i := range c.SSH.HostKeys {
-		paths = append(paths, &c.SSH.HostKeys[i])
+	paths := []*string{&c.DataDir, &c.Accounts, &c.Storage.Disk.Root,
+		&c.SSH.RevokedKeys, &c.Tokens.Key, &c.Tokens.Revoked, &c.Audit.File}
+	for _, list := range [][]string{c.SSH.HostKeys, c.SSH.HostCertificates, c.SSH.TrustedUserCA, c.Tokens.Accept} {
+		for i := range list {
+			paths = append(paths, &list[i])
+		}
+	}
+	for _, p := range []*string{&c.HTTP.Certificate, &c.HTTP.Key} {
+		if *p != "" {
+			paths = append(paths, p)
+		}
 	}
 	for _, p := range paths {
-		if !filepath.IsAbs(*p) {
+		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}

@@ -91,3 +91,30 @@ func (d Duration) String() string {
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Time is a moment. As text it is RFC 3339 ("2027-01-31T18:00:00Z"), or a date,
+// which means the beginning of that day in UTC.
+type Time struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *Time) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if v, err := time.Parse(layout, s); err == nil && !v.IsZero() {
+			t.Time = v.UTC()
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a time: write it like 2027-01-31 or 2027-01-31T18:00:00Z", text)
+}
+
+// String writes the beginning of a day as its date.
+func (t Time) String() string {
+	if t.Equal(t.UTC().Truncate(day)) {
+		return t.UTC().Format(time.DateOnly)
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

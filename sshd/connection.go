@@ -26,6 +26,7 @@ type connection struct {
 	net    *timedConn
 	seat   *seat
 	since  time.Time
+	intake intake
 
 	// ctx ends when the connection is gone or its sessions are to end.
 	ctx    context.Context
@@ -34,6 +35,8 @@ type connection struct {
 	// Set by the handshake, before any other goroutine is started.
 	meta    Conn
 	method  string // of the login
+	proof   proof  // until then
+	pace    *pace  // nil: the account's bandwidth is not bounded
 	log     *slog.Logger
 	ssh     *ssh.ServerConn
 	account *auth.Account
@@ -78,6 +81,7 @@ func (c *connection) serve() {
 	} else {
 		c.loggedIn()
 		err = c.run(chans, reqs)
+		c.server.paces.leave(c.account.Name, c.pace)
 		c.log.Info("connection closed", "seconds", time.Since(c.since).Seconds(), "err", printable(err.Error()))
 	}
 	c.server.cfg.Events.closed(c.meta, time.Since(c.since))
@@ -107,7 +111,10 @@ func (c *connection) handshake() (<-chan ssh.NewChannel, <-chan *ssh.Request, er
 		return nil, nil, err
 	}
 	late := time.AfterFunc(limit, c.cancel)
-	conn, chans, reqs, err := ssh.NewServerConn(c.net, c.sshConfig())
+	cfg := c.sshConfig()
+	nc, theirs := overhear(&intakeConn{c.net, &c.intake, c.ctx}, cfg.ServerVersion)
+	cfg.Ciphers = offerFor(cfg.Ciphers, theirs, hasAES())
+	conn, chans, reqs, err := ssh.NewServerConn(nc, cfg)
 	if err != nil {
 		late.Stop()
 		return nil, nil, err
@@ -126,7 +133,8 @@ func (c *connection) loggedIn() {
 	c.meta.Client = printable(string(c.ssh.ClientVersion()))
 	c.meta.Account, c.meta.Tenant = c.account.Name, string(c.account.Tenant)
 	c.log = c.log.With("account", c.meta.Account, "tenant", c.meta.Tenant, "client", c.meta.Client)
-	c.log.Info("logged in", "method", c.method)
+	c.pace = c.server.paces.join(c.account)
+	c.log.Info("logged in", "method", c.method, "credential", c.meta.Credential)
 	c.server.cfg.Events.loggedIn(c.meta, c.method)
 }
 
@@ -203,6 +211,8 @@ func (c *connection) open(nc ssh.NewChannel) {
 			return
 		}
 		s := newSession(c, ch)
+		c.intake.opened()
+		defer c.intake.closed()
 		c.note(s, true)
 		defer c.note(s, false)
 		s.serve(reqs)

@@ -16,6 +16,15 @@ type Conn struct {
 	Client  string // SSH version string, escaped
 	Account string
 	Tenant  string
+
+	// Tries that failed: how many, and the last one's user name, escaped, and
+	// method. A key that was only offered and is not known is one.
+	Failed int
+	User   string
+	Tried  string
+	// Credential is what proved the login, where that has a name: a key's
+	// fingerprint, a certificate's ID, a token's ID.
+	Credential string
 }
 
 // Events are hooks for metrics and audits. They are called by many goroutines
@@ -26,6 +35,17 @@ type Events struct {
 	AuthFailed func(c Conn, method string)
 	LoggedIn   func(c Conn, method string)
 	Closed     func(c Conn, took time.Duration)
+}
+
+// Tee tells both e and f of everything, e first.
+func (e Events) Tee(f Events) Events {
+	return Events{
+		Connected:  func(c Conn) { e.connected(c); f.connected(c) },
+		Dropped:    func(remote string, reason error) { e.dropped(remote, reason); f.dropped(remote, reason) },
+		AuthFailed: func(c Conn, method string) { e.authFailed(c, method); f.authFailed(c, method) },
+		LoggedIn:   func(c Conn, method string) { e.loggedIn(c, method); f.loggedIn(c, method) },
+		Closed:     func(c Conn, took time.Duration) { e.closed(c, took); f.closed(c, took) },
+	}
 }
 
 func (e Events) connected(c Conn) {

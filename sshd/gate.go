@@ -70,8 +70,9 @@ func (g *gate) dropEarly() bool {
 	return g.roll() < p
 }
 
-// login makes the startup a connection of account.
-func (s *seat) login(account string) error {
+// login makes the startup a connection of account, which may have at most limit,
+// where that is more than 0.
+func (s *seat) login(account string, limit int) error {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,6 +80,8 @@ func (s *seat) login(account string) error {
 	case s.account == account:
 		return nil
 	case s.left || s.account != "" || g.accounts[account] >= g.limits.ConnectionsPerAccount:
+		return errAccountFull
+	case limit > 0 && g.accounts[account] >= limit:
 		return errAccountFull
 	}
 	s.account = account

@@ -58,7 +58,7 @@ func TestGate(t *testing.T) {
 		}
 	}
 	for _, s := range seats {
-		if err := s.login("acme"); err != nil {
+		if err := s.login("acme", 0); err != nil {
 			t.Error(err)
 		}
 		s.leave()

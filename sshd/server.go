@@ -33,6 +33,8 @@ type Server struct {
 	cfg  Config
 	ssh  *ssh.ServerConfig // what all connections have in common
 	gate *gate
+	// paces bound what accounts may send and receive.
+	paces paces
 
 	// ctx ends when sessions are to end.
 	ctx  context.Context

@@ -60,17 +60,32 @@ func (s *Session) View(protocol string) (vfs.View, error) { return s.conn.viewFo
 // Stderr is the program's standard error.
 func (s *Session) Stderr() io.Writer { return s.ch.Stderr() }
 
-// Read is standard input.
+// Read is standard input, at the account's bandwidth.
 func (s *Session) Read(p []byte) (int, error) {
-	n, err := s.ch.Read(p)
+	n, err := s.conn.intake.read(s.conn.pace.chunk(p), s.ch.Read)
 	if n > 0 {
 		s.active.Store(time.Now().UnixNano())
+		if werr := s.conn.pace.received(s.conn.ctx, n); werr != nil && err == nil {
+			err = werr
+		}
 	}
 	return n, err
 }
 
-// Write is standard output.
-func (s *Session) Write(p []byte) (int, error) { return s.ch.Write(p) }
+// Write is standard output, at the account's bandwidth.
+func (s *Session) Write(p []byte) (n int, err error) {
+	for {
+		part := s.conn.pace.chunk(p[n:])
+		if err := s.conn.pace.sent(s.conn.ctx, len(part)); err != nil {
+			return n, err
+		}
+		m, err := s.conn.intake.write(part, s.ch.Write)
+		n += m
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
 
 // Close ends the session as failed, if it has not ended.
 func (s *Session) Close() error {
@@ -196,5 +211,5 @@ func (s *Session) shell() int {
 
 // discardInput reads on where no program does, so that nothing piles up.
 func (s *Session) discardInput() {
-	s.drain.Do(func() { s.conn.goroutine(func() { discard(s.ch) }) })
+	s.drain.Do(func() { s.conn.goroutine(func() { discard(s) }) })
 }

@@ -23,16 +23,21 @@ type area struct {
 	tree       *Tree
 	tenant     auth.Tenant
 	publishing *locks // by name; held while a bundle is sealed under it
+	used       ledger // what counts against the tenant's quota
+	// retired is when the retention was last looked at; the janitor's alone.
+	retired time.Time
 
 	mu    sync.Mutex // guards names and the entries
 	names map[string]*entry
 }
 
 // entry is what an area knows about one unfinished name: the upload that is
-// running, and what an earlier one left. One of them is set.
+// running, and what an earlier one left. One of them is set. A held entry has no
+// running upload.
 type entry struct {
 	live *Upload
 	kept *kept
+	held *hold
 }
 
 // kept is a suspended upload.
@@ -44,7 +49,7 @@ type kept struct {
 }
 
 // adopt takes over an upload that an earlier process left. Of two under one
-// name the one with more bytes stays; the other one expires with the janitor.
+// name the one with more bytes stays; the janitor finds the other one in the store.
 func (a *area) adopt(name string, k *kept) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -65,14 +70,20 @@ func (a *area) claim(ctx context.Context, u *Upload) (*kept, error) {
 			e = &entry{}
 			a.names[u.name] = e
 		}
-		old := e.live
-		if old == nil {
+		old, held := e.live, e.held
+		if old == nil && held == nil {
 			e.live = u
 			a.mu.Unlock()
 			return e.kept, nil
 		}
 		a.mu.Unlock()
-		if err := old.yieldTo(ctx, u.account.Name, u.name); err != nil {
+		err := error(nil)
+		if held != nil {
+			err = held.end(ctx)
+		} else {
+			err = old.yieldTo(ctx, u.account.Name, u.name)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -89,31 +100,6 @@ func (a *area) release(u *Upload, k *kept) {
 	e.live, e.kept = nil, k
 	if k == nil {
 		delete(a.names, u.name)
-	}
-}
-
-// take removes a suspended upload from the names, so that nobody else can go on
-// with it. It returns the running upload instead where there is one.
-func (a *area) take(name string) (*kept, *Upload) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	e := a.names[name]
-	if e == nil {
-		return nil, nil
-	}
-	if e.live != nil {
-		return nil, e.live
-	}
-	delete(a.names, name)
-	return e.kept, nil
-}
-
-// put gives back what take took, unless the name was opened since.
-func (a *area) put(name string, k *kept) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.names[name] == nil {
-		a.names[name] = &entry{kept: k}
 	}
 }
 
@@ -182,7 +168,8 @@ func (a *area) unfinished(dir string) []*Info {
 	return list
 }
 
-// forget throws a suspended upload's bytes away.
+// forget throws a suspended upload's bytes away; one that is not there is
+// forgotten already.
 func (a *area) forget(ctx context.Context, id store.ID) error {
 	w, _, _, err := a.tree.cfg.Store.Resume(ctx, id)
 	if errors.Is(err, store.ErrState) {
@@ -197,7 +184,7 @@ func (a *area) forget(ctx context.Context, id store.ID) error {
 	if err != nil {
 		return fmt.Errorf("forget upload %s: %w", id, err)
 	}
-	return w.Discard(ctx)
+	return errors.Join(w.Discard(ctx), w.Close())
 }
 
 // sealed describes a bundle of the area.
@@ -235,38 +222,4 @@ func (a *area) directory(ctx context.Context, dir string) (bool, error) {
 		return err == nil, err
 	}
 	return true, nil
-}
-
-// locks is a set of mutexes by name that holds only those in use.
-type locks struct {
-	mu   sync.Mutex
-	held map[string]*lock
-}
-
-type lock struct {
-	sync.Mutex
-	users int // guarded by locks.mu
-}
-
-func newLocks() *locks { return &locks{held: make(map[string]*lock)} }
-
-// lock takes the name's mutex and returns its release.
-func (l *locks) lock(name string) (unlock func()) {
-	l.mu.Lock()
-	m := l.held[name]
-	if m == nil {
-		m = &lock{}
-		l.held[name] = m
-	}
-	m.users++
-	l.mu.Unlock()
-	m.Lock()
-	return func() {
-		m.Unlock()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if m.users--; m.users == 0 {
-			delete(l.held, name)
-		}
-	}
 }

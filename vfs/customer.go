@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,33 +12,57 @@ import (
 	"time"
 
 	"bundleup/auth"
+	"bundleup/vfs/bundle"
 	"bundleup/vfs/store"
 )
 
 // customer is a tenant's area as its own accounts see it: bundles and unfinished
 // uploads by name, size and time, receipts to read, nothing else. Another tenant
-// does not exist.
+// does not exist. For an upload token the directory of its case is the whole of
+// it: /X.tgz and /CASE/X.tgz are the same there, and nothing else exists.
 type customer struct {
 	outcomes          // what STAT answers from
 	sent     outcomes // the bundles that this connection brought
 	area     *area
+	base     string // the one directory of the area that there is; "" for all of it
 	account  *auth.Account
 	peer     Peer
 }
 
 func newCustomer(a *area, account *auth.Account, p Peer) *customer {
-	return &customer{area: a, account: account, peer: p}
+	return &customer{area: a, base: account.Case, account: account, peer: p}
+}
+
+// locate says what a peer's path means: a name in the area, or one in its receipts.
+func (c *customer) locate(name string) (rel string, receipt bool) {
+	rel, receipt = inReceipts(clean(name))
+	if c.base != "" && rel != c.base && !strings.HasPrefix(rel, c.base+"/") {
+		rel = path.Join(c.base, rel)
+	}
+	return rel, receipt
+}
+
+// begun reports whether rel is a directory that can be listed: a token's own need
+// not be there before its first bundle.
+func (c *customer) begun(ctx context.Context, rel string) bool {
+	if rel != c.base || c.base == "" {
+		return true
+	}
+	ok, err := c.area.directory(ctx, rel)
+	return ok || err != nil
 }
 
 // Stat answers what this connection was last told about the name, then what is
 // being sent or kept, then what was accepted.
 func (c *customer) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
-	rel := clean(name)
-	if rel == "" {
+	rel, receipt := c.locate(name)
+	switch {
+	case rel == c.base && receipt:
+		return c.area.statReceipt(ctx, "")
+	case rel == c.base:
 		return &Info{name: "/", mode: modeDir, time: c.area.tree.cfg.Now()}, nil
-	}
-	if sub, ok := inReceipts(rel); ok {
-		return c.area.statReceipt(ctx, sub)
+	case receipt:
+		return c.area.statReceipt(ctx, rel)
 	}
 	if out, ok := c.outcome(rel); ok {
 		if out.err != nil {
@@ -72,16 +97,22 @@ func (a *area) stat(ctx context.Context, rel string) (fs.FileInfo, error) {
 
 // List merges what is sealed with what is unfinished.
 func (c *customer) List(ctx context.Context, dir string) iter.Seq2[fs.FileInfo, error] {
-	rel := clean(dir)
-	if sub, ok := inReceipts(rel); ok {
-		return c.area.listReceipts(ctx, sub)
+	rel, receipt := c.locate(dir)
+	var sealed iter.Seq2[fs.FileInfo, error] = func(func(fs.FileInfo, error) bool) {}
+	if c.begun(ctx, rel) && receipt {
+		sealed = c.area.listReceipts(ctx, rel)
+	} else if c.begun(ctx, rel) {
+		sealed = c.area.list(ctx, rel)
+	}
+	if receipt {
+		return sealed
 	}
 	return func(yield func(fs.FileInfo, error) bool) {
 		extra := c.area.unfinished(rel)
-		if rel == "" {
+		if rel == c.base {
 			extra = insertInfo(extra, &Info{name: receiptsDir, mode: modeReadDir, time: c.area.tree.cfg.Now()})
 		}
-		for i, err := range merge(c.area.list(ctx, rel), extra) {
+		for i, err := range merge(sealed, extra) {
 			if err == nil && c.hidden(path.Join(rel, i.Name())) {
 				continue
 			}
@@ -133,9 +164,9 @@ func sealedInfo(i store.Info) *Info {
 
 // Open gives a receipt to read. Bundles go one way only.
 func (c *customer) Open(ctx context.Context, name string) (File, error) {
-	rel := clean(name)
-	if sub, ok := inReceipts(rel); ok {
-		return c.area.openReceipt(ctx, sub)
+	rel, receipt := c.locate(name)
+	if receipt {
+		return c.area.openReceipt(ctx, rel)
 	}
 	if _, err := c.Stat(ctx, name); err != nil {
 		return nil, err
@@ -146,8 +177,11 @@ func (c *customer) Open(ctx context.Context, name string) (File, error) {
 
 // Create opens a name for an upload and takes it over from a stale connection.
 func (c *customer) Create(ctx context.Context, name string, f Flags) (*Upload, error) {
-	rel := clean(name)
-	if _, ok := inReceipts(rel); ok {
+	rel, receipt := c.locate(name)
+	if c.account.Expired(c.area.tree.cfg.Now()) {
+		return nil, &Error{Kind: Denied, Op: "open", Name: rel, Text: "this login has expired: nothing new can be sent with it: ask for a new one"}
+	}
+	if receipt {
 		return nil, &Error{Kind: Refused, Op: "open", Name: rel, Text: "receipts are written by the server: upload elsewhere"}
 	}
 	if err := checkUploadName(rel); err != nil {
@@ -159,12 +193,20 @@ func (c *customer) Create(ctx context.Context, name string, f Flags) (*Upload, e
 	if err := c.admit(ctx, rel, f); err != nil {
 		return nil, err
 	}
-	u := &Upload{view: c, area: c.area, account: c.account, name: rel, flags: f, since: c.area.tree.cfg.Now()}
+	twin, err := c.area.afford(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	u := &Upload{view: c, area: c.area, account: c.account, name: rel, flags: f, since: c.area.tree.cfg.Now(), twin: twin}
 	k, err := c.area.claim(ctx, u)
 	if err != nil {
 		return nil, err
 	}
+	c.area.used.begin(k)
 	u.kept = k
+	if k != nil {
+		u.charged = k.size
+	}
 	if k != nil && !f.Trunc {
 		u.received.Store(k.size)
 	}
@@ -196,6 +238,9 @@ func (c *customer) admit(ctx context.Context, rel string, f Flags) error {
 // parent reports why nothing can be made under rel's directory.
 func (c *customer) parent(ctx context.Context, op, rel string) error {
 	dir := path.Dir("/" + rel)[1:]
+	if dir == c.base {
+		return nil
+	}
 	ok, err := c.area.directory(ctx, dir)
 	if err != nil {
 		return internal(op, rel, err)
@@ -208,12 +253,13 @@ func (c *customer) parent(ctx context.Context, op, rel string) error {
 
 // Rename publishes a finished upload under a bundle's name.
 func (c *customer) Rename(ctx context.Context, from, to string) error {
-	src, dst := clean(from), clean(to)
+	src, ofReceipts := c.locate(from)
+	dst, toReceipts := c.locate(to)
+	if ofReceipts || toReceipts {
+		return denied("rename", src)
+	}
 	if out, ok := c.outcome(src); ok && out.err != nil {
 		return out.err
-	}
-	if _, ok := inReceipts(dst); ok {
-		return denied("rename", src)
 	}
 	err := checkComponents(path.Dir("/" + dst))
 	if err == nil {
@@ -225,17 +271,22 @@ func (c *customer) Rename(ctx context.Context, from, to string) error {
 	if err := c.parent(ctx, "rename", dst); err != nil {
 		return err
 	}
-	k, live := c.area.take(src)
+	l, err := c.area.hold(ctx, src)
 	switch {
-	case live != nil:
+	case err != nil:
+		return err
+	case l.live != nil:
 		return &Error{Kind: Refused, Op: "rename", Name: src, Text: src + " is still being sent: close it, then rename it"}
-	case k == nil:
+	case l.kept == nil:
 		return c.renameRefused(ctx, src)
 	}
-	r, err := c.area.renamed(context.WithoutCancel(ctx), k, src, dst)
+	r, err := c.area.renamed(context.WithoutCancel(ctx), l.kept, src, dst, c.limits())
+	l.giveBack(err == nil)
 	if err != nil {
-		c.area.put(src, k)
 		return err
+	}
+	if r.Repeated {
+		c.area.used.gone(l.kept.size)
 	}
 	c.forgetOutcome(src)
 	c.published(dst, r)
@@ -244,23 +295,29 @@ func (c *customer) Rename(ctx context.Context, from, to string) error {
 
 // renameRefused says why a name without an unfinished upload is not renamed.
 func (c *customer) renameRefused(ctx context.Context, src string) error {
-	if _, ok := inReceipts(src); ok {
-		return denied("rename", src)
-	}
 	if _, err := c.area.stat(ctx, src); err != nil {
 		return missing("rename", src)
 	}
 	return &Error{Kind: Denied, Op: "rename", Name: src, Text: src + " is in its place for good: what was accepted is not renamed"}
 }
 
+// limits are what a bundle of this account may be.
+func (c *customer) limits() bundle.Limits {
+	l := c.area.tree.cfg.Check
+	if n := c.account.MaxSize; n > 0 {
+		l.MaxSize = min(n, cmp.Or(l.MaxSize, bundle.DefaultLimits().MaxSize))
+	}
+	return l
+}
+
 // renamed publishes a suspended upload, which must be whole, as dst.
-func (a *area) renamed(ctx context.Context, k *kept, src, dst string) (*Receipt, error) {
+func (a *area) renamed(ctx context.Context, k *kept, src, dst string, limits bundle.Limits) (*Receipt, error) {
 	w, state, _, err := a.tree.cfg.Store.Resume(ctx, k.id)
 	if err != nil {
 		return nil, internal("rename", src, err)
 	}
 	defer w.Close()
-	check := a.tree.newCheck()
+	check := newCheck(limits)
 	d, sum, err := decodeState(state, check)
 	if err != nil {
 		return nil, internal("rename", src, err)
@@ -299,34 +356,42 @@ func (c *customer) published(name string, r *Receipt) {
 
 // Remove forgets an unfinished upload; a running one is ended.
 func (c *customer) Remove(ctx context.Context, name string) error {
-	rel := clean(name)
+	rel, receipt := c.locate(name)
+	if receipt {
+		return denied("remove", rel)
+	}
 	if out, ok := c.outcome(rel); ok && out.err != nil {
 		if _, unfinished := c.area.info(rel); !unfinished {
 			return out.err
 		}
 	}
-	ctx = context.WithoutCancel(ctx)
-	k, live := c.area.take(rel)
+	l, err := c.area.hold(ctx, rel)
 	switch {
-	case live != nil:
-		return live.removeBy(ctx, c.account.Name)
-	case k != nil:
-		if err := c.area.forget(ctx, k.id); err != nil {
-			c.area.put(rel, k)
-			return internal("remove", rel, err)
-		}
-		c.area.tree.cfg.Events.removed(c.peer, UploadID{ID: string(k.id), Tenant: string(c.area.tenant), Account: c.account.Name, Name: rel})
-		c.forgetOutcome(rel)
-		return nil
+	case err != nil:
+		return err
+	case l.live != nil:
+		return l.live.removeBy(context.WithoutCancel(ctx), c.account.Name)
+	case l.kept != nil:
+		return c.removeKept(context.WithoutCancel(ctx), l)
 	}
 	return c.removeRefused(ctx, rel)
 }
 
+// removeKept forgets a suspended upload.
+func (c *customer) removeKept(ctx context.Context, l *lent) error {
+	err := c.area.forget(ctx, l.kept.id)
+	l.giveBack(err == nil)
+	if err != nil {
+		return internal("remove", l.name, err)
+	}
+	c.area.used.gone(l.kept.size)
+	c.area.tree.cfg.Events.removed(c.peer, UploadID{ID: string(l.kept.id), Tenant: string(c.area.tenant), Account: c.account.Name, Name: l.name})
+	c.forgetOutcome(l.name)
+	return nil
+}
+
 // removeRefused says why a name without an unfinished upload is not removed.
 func (c *customer) removeRefused(ctx context.Context, rel string) error {
-	if _, ok := inReceipts(rel); ok {
-		return denied("remove", rel)
-	}
 	i, err := c.area.stat(ctx, rel)
 	switch {
 	case err != nil:
@@ -339,8 +404,12 @@ func (c *customer) removeRefused(ctx context.Context, rel string) error {
 
 // Mkdir makes a directory in the tenant's area.
 func (c *customer) Mkdir(ctx context.Context, name string) error {
-	rel := clean(name)
-	if err := checkDirName(rel); err != nil {
+	rel, receipt := c.locate(name)
+	err := checkDirName(rel)
+	if receipt {
+		err = checkDirName(receiptsDir)
+	}
+	if err != nil {
 		return &Error{Kind: Refused, Op: "mkdir", Name: rel, Text: err.Error(), Err: err}
 	}
 	if err := c.parent(ctx, "mkdir", rel); err != nil {
@@ -359,8 +428,8 @@ func (c *customer) Mkdir(ctx context.Context, name string) error {
 // published, for a bundle only on the connection that sent it. Elsewhere the
 // time is accepted and ignored, because clients give up when it is refused.
 func (c *customer) Touch(ctx context.Context, name string, mtime time.Time) error {
-	rel := clean(name)
-	if c.area.touch(rel, mtime) {
+	rel, receipt := c.locate(name)
+	if receipt || c.area.touch(rel, mtime) {
 		return nil
 	}
 	out, ok := c.sent.outcome(rel)
@@ -381,10 +450,12 @@ func (c *customer) Touch(ctx context.Context, name string, mtime time.Time) erro
 
 // Notice tells what became of a name that this connection published.
 func (c *customer) Notice(name string) string {
-	out, _ := c.sent.outcome(clean(name))
+	rel, _ := c.locate(name)
+	out, _ := c.sent.outcome(rel)
 	return out.notice
 }
 
+// inReceipts cuts the receipts directory off; ok says that it was there.
 func inReceipts(rel string) (sub string, ok bool) {
 	if rel == receiptsDir {
 		return "", true

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"bundleup/vfs/bundle"
 	"bundleup/vfs/store"
@@ -26,12 +27,22 @@ func (u *Upload) untouched(ctx context.Context) *Receipt {
 }
 
 // beginAtClose begins an upload that is closed without a write: what is kept is
-// judged again, or else an empty file.
-func (u *Upload) beginAtClose() error {
-	if u.kept != nil && !u.flags.Trunc {
-		return u.resume()
+// judged again, or else an empty file. With a receipt there is nothing to judge.
+func (u *Upload) beginAtClose(ctx context.Context) (*Receipt, error) {
+	if r := u.untouched(ctx); r != nil {
+		return r, nil
 	}
-	return u.start()
+	if u.kept == nil || u.flags.Trunc {
+		return nil, u.start()
+	}
+	err := u.resume()
+	if err != nil {
+		// What was kept may have become the bundle itself.
+		if r := u.untouched(ctx); r != nil {
+			return r, nil
+		}
+	}
+	return nil, err
 }
 
 // complete judges the whole stream and brings the upload to its end.
@@ -73,6 +84,9 @@ func (u *Upload) finished() (*Receipt, error) {
 
 // publish ends an upload under a bundle's name.
 func (u *Upload) publish(ctx context.Context) (*Receipt, error) {
+	if err := u.affordable(ctx); err != nil {
+		return nil, u.broken("close", err)
+	}
 	r, err := u.area.publish(ctx, u.writer, u.draft.Receipt, u.draft.ModTime)
 	if err != nil {
 		return nil, u.broken("close", err)
@@ -127,9 +141,8 @@ func (u *Upload) suspend(ctx context.Context, sticky *Error, cause error) error 
 	k := u.remainder()
 	if k == nil {
 		err = u.writer.Discard(ctx)
-	} else {
-		err = u.writer.Close()
 	}
+	err = errors.Join(err, u.writer.Close())
 	u.area.tree.cfg.Events.suspended(u.view.peer, u.upload(), u.saved, cause)
 	u.end(nil, orClosed(sticky), k)
 	return err
@@ -158,6 +171,14 @@ func (u *Upload) remainder() *kept {
 func (u *Upload) end(r *Receipt, err error, k *kept) {
 	u.receipt, u.err = r, err
 	u.check, u.sum, u.journal = nil, nil, nil
+	stay := int64(-1)
+	switch {
+	case k != nil:
+		stay = k.size
+	case r != nil && !r.Repeated:
+		stay = r.Size
+	}
+	u.area.used.settle(u.charged, stay)
 	u.area.release(u, k)
 }
 
@@ -166,7 +187,7 @@ func (u *Upload) discard(ctx context.Context, reason error) error {
 	id, err := u.id, error(nil)
 	switch {
 	case u.began:
-		err = u.writer.Discard(ctx)
+		err = errors.Join(u.writer.Discard(ctx), u.writer.Close())
 	case u.kept != nil:
 		id, err = u.kept.id, u.area.forget(ctx, u.kept.id)
 	}
@@ -188,7 +209,7 @@ func (u *Upload) reject(op string, cause error) error {
 	u.draft.Receipt.refuse(r, e.Text, u.received.Load())
 	u.draft.Receipt.Finished = u.area.tree.cfg.Now().UTC()
 	receipt := u.draft.Receipt
-	e.Err = errors.Join(e.Err, u.writer.Discard(ctx), u.area.fileRefusal(ctx, &receipt))
+	e.Err = errors.Join(e.Err, u.writer.Discard(ctx), u.writer.Close(), u.area.fileRefusal(ctx, &receipt))
 	u.end(nil, e, nil)
 	u.view.remember(u.name, outcome{err: u.error(NotExist, "stat", e.Text, nil)})
 	u.area.tree.cfg.Events.refused(u.view.peer, &receipt)
@@ -204,11 +225,25 @@ func (u *Upload) broken(op string, cause error) error {
 	}
 	k := u.remainder()
 	cause = errors.Join(cause, u.writer.Close())
+	if k != nil && u.area.hasEnded(ctx, k.id) {
+		k = nil
+	}
 	e := u.failed(op, cause, u.saved)
 	u.area.tree.cfg.Events.suspended(u.view.peer, u.upload(), u.saved, cause)
 	u.end(nil, e, k)
 	u.view.remember(u.name, outcome{err: u.error(NotExist, "stat", e.Text, nil)})
 	return e
+}
+
+// hasEnded reports an upload that is not there any more: its seal failed after it
+// had taken effect, or was completed by this. The same bytes sent again then get
+// its receipt.
+func (a *area) hasEnded(ctx context.Context, id store.ID) bool {
+	w, _, _, err := a.tree.cfg.Store.Resume(ctx, id)
+	if err == nil {
+		w.Close()
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // failed words a failure of the storage for the peer.

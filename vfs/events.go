@@ -4,6 +4,8 @@ package vfs
 // audit trail. They are called on the goroutine of the peer's request and must
 // be quick. A nil function is skipped.
 type Events struct {
+	// Opened is called when the first byte of a new upload came.
+	Opened func(p Peer, u UploadID)
 	// Accepted is called after the bundle is durable.
 	Accepted func(Peer, *Receipt)
 	// Refused is called when a rejection showed and the bytes are gone.
@@ -17,9 +19,30 @@ type Events struct {
 	Removed func(p Peer, u UploadID)
 	// Expired is called when the janitor forgot an unfinished upload.
 	Expired func(u UploadID)
+	// Retired is called when the janitor removed a bundle whose tenant's
+	// retention is over.
+	Retired func(u UploadID)
 	// Read is called when a support account closes a file: bytes counts what
 	// was handed out, with repetitions.
 	Read func(p Peer, account, name string, bytes int64)
+}
+
+// Tee tells both e and f of everything, e first.
+func (e Events) Tee(f Events) Events {
+	return Events{
+		Opened:   func(p Peer, u UploadID) { e.opened(p, u); f.opened(p, u) },
+		Accepted: func(p Peer, r *Receipt) { e.accepted(p, r); f.accepted(p, r) },
+		Refused:  func(p Peer, r *Receipt) { e.refused(p, r); f.refused(p, r) },
+		Suspended: func(p Peer, u UploadID, n int64, cause error) {
+			e.suspended(p, u, n, cause)
+			f.suspended(p, u, n, cause)
+		},
+		Resumed: func(p Peer, u UploadID, n int64) { e.resumed(p, u, n); f.resumed(p, u, n) },
+		Removed: func(p Peer, u UploadID) { e.removed(p, u); f.removed(p, u) },
+		Expired: func(u UploadID) { e.expired(u); f.expired(u) },
+		Retired: func(u UploadID) { e.retired(u); f.retired(u) },
+		Read:    func(p Peer, account, name string, n int64) { e.read(p, account, name, n); f.read(p, account, name, n) },
+	}
 }
 
 // UploadID says which upload an event is about.
@@ -28,6 +51,12 @@ type UploadID struct {
 	Tenant  string
 	Account string
 	Name    string
+}
+
+func (e *Events) opened(p Peer, u UploadID) {
+	if e.Opened != nil {
+		e.Opened(p, u)
+	}
 }
 
 func (e *Events) accepted(p Peer, r *Receipt) {
@@ -63,6 +92,12 @@ func (e *Events) removed(p Peer, u UploadID) {
 func (e *Events) expired(u UploadID) {
 	if e.Expired != nil {
 		e.Expired(u)
+	}
+}
+
+func (e *Events) retired(u UploadID) {
+	if e.Retired != nil {
+		e.Retired(u)
 	}
 }
 

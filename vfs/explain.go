@@ -67,6 +67,21 @@ func Explain(err error) (Kind, string) {
 	return kind, Printable(text, MaxText)
 }
 
+// RuleTruncated is the rule of a stream that ends too early: what came of it is
+// kept.
+const RuleTruncated = bundle.RuleTruncated
+
+// Refusal is the verdict on the bytes that an error of an Upload carries, in the
+// words of a receipt; false where it carries none.
+func Refusal(err error) (*RejectionInfo, bool) {
+	var r *bundle.Rejection
+	if !errors.As(err, &r) {
+		return nil, false
+	}
+	_, text := Explain(err)
+	return rejectionInfo(r, text), true
+}
+
 // told is Explain before the text is made safe.
 func told(err error) (Kind, string) {
 	var e *Error

@@ -1,8 +1,11 @@
 package vfs
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -12,27 +15,35 @@ import (
 
 var errDisk = errors.New("input/output error on /dev/secret")
 
-// Every operation of the store fails once, at every step of an upload: the
-// customer reads whose fault it is and never a word of the cause, the daemon
-// lives, and nothing is accepted falsely.
+// Every operation of the store fails once, at every step of an upload, before or
+// after it took effect: the customer reads whose fault it is and never a word of
+// the cause, the daemon lives, nothing is accepted falsely, and the next try brings
+// it home.
 func TestStorageFailsAtEveryStep(t *testing.T) {
 	content := tgz(t, 3<<20, 1)
 	for _, op := range []store.Op{store.OpCreate, store.OpWrite, store.OpSave, store.OpSeal} {
 		for nth := 1; nth <= 3; nth++ {
 			for _, cause := range []error{errDisk, fmt.Errorf("%w: %w", store.ErrFull, errDisk)} {
-				t.Run(fmt.Sprintf("%s %d %v", op, nth, cause), func(t *testing.T) {
-					w := newWorld(t)
-					seen := 0
-					w.store.Before = func(o store.Op, _ string) error {
-						if o == op {
-							if seen++; seen == nth {
-								return cause
+				for _, after := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s %d %v after %v", op, nth, cause, after), func(t *testing.T) {
+						w := newWorld(t)
+						seen := 0
+						hook := func(o store.Op, _ string) error {
+							if o == op {
+								if seen++; seen == nth {
+									return cause
+								}
 							}
+							return nil
 						}
-						return nil
-					}
-					failOnce(w, content)
-				})
+						if after {
+							w.store.After = hook
+						} else {
+							w.store.Before = hook
+						}
+						failOnce(w, content)
+					})
+				}
 			}
 		}
 	}
@@ -48,7 +59,7 @@ func failOnce(w *world, content []byte) {
 	if err == nil {
 		_, err = u.Commit(ctx)
 	}
-	w.store.Before = nil
+	w.store.Before, w.store.After = nil, nil
 	if err == nil {
 		acme.equal("accepted", w.as("acme").size("/diag.tgz"), fmt.Sprint(len(content)))
 		return
@@ -67,7 +78,9 @@ func failOnce(w *world, content []byte) {
 	if got := again.ls("/"); got != "receipts/" && got != "diag.tgz receipts/" {
 		w.Errorf("listing: %q", got)
 	}
-	w.as("desk").equal("support", w.as("desk").ls("/acme"), "")
+	if again.ls("/") == "receipts/" {
+		w.as("desk").equal("support", w.as("desk").ls("/acme"), "")
+	}
 	u = again.create("/diag.tgz", Flags{Create: true})
 	kept := u.Kept()
 	if err := u.Begin(kept); err != nil {
@@ -78,6 +91,130 @@ func failOnce(w *world, content []byte) {
 	}
 	if _, err := u.Commit(ctx); err != nil {
 		w.Fatal(err)
+	}
+	again.equal("one copy", again.ls("/"), "diag.tgz receipts/")
+	got, err := w.as("desk").get("/acme/diag.tgz")
+	if err != nil || !bytes.Equal(got, content) {
+		w.Errorf("support reads %d bytes, %v; want the %d sent", len(got), err, len(content))
+	}
+	again.equal("nothing is suspended", w.suspendedUploads(), 0)
+}
+
+// suspendedUploads counts what the store would give a next process.
+func (w *world) suspendedUploads() int {
+	n := 0
+	for _, err := range w.store.Suspended(ctx) {
+		if err != nil {
+			w.Error(err)
+		}
+		n++
+	}
+	return n
+}
+
+// A disk that fills up between two saved states costs nothing of what it took.
+func TestFullDiskKeepsWhatArrived(t *testing.T) {
+	w := newWorld(t)
+	content := tgz(t, 100<<10, 1)
+	acme := w.as("acme")
+	u := acme.create("/diag.tgz", fresh)
+	if _, err := u.Write(content[:60<<10]); err != nil {
+		t.Fatal(err)
+	}
+	w.store.Before = func(op store.Op, _ string) error {
+		if op == store.OpWrite {
+			return store.ErrFull
+		}
+		return nil
+	}
+	_, err := u.Write(content[60<<10:])
+	w.store.Before = nil
+	acme.equal("kind", kind(err), "full")
+	acme.equal("words", explain(err), "the server's disk is full: nothing was lost, 61,440 bytes of diag.tgz are kept: try again later")
+	u = w.as("acme").create("/diag.tgz", Flags{Create: true})
+	acme.equal("kept", u.Kept(), int64(60<<10))
+}
+
+// An upload whose seal took effect and failed to say so is not kept beside its
+// bundle.
+func TestSealThatFailedAfterItsEffect(t *testing.T) {
+	w := newWorld(t)
+	content := tgz(t, 5000, 1)
+	acme := w.as("acme")
+	w.store.After = func(op store.Op, _ string) error {
+		if op == store.OpSeal {
+			return errDisk
+		}
+		return nil
+	}
+	_, err := acme.put("/diag.tgz", content)
+	w.store.After = nil
+	acme.equal("the client is not told success", kind(err), "internal")
+	again := w.as("acme")
+	again.equal("listing", again.ls("/"), "diag.tgz receipts/")
+	r := again.mustPut("/diag.tgz", content)
+	again.equal("the same bytes", r.Repeated, true)
+}
+
+// Kept bytes whose state is of no use are checked again; when they are not sound
+// any more the client is sent back to the start, and gets there.
+func TestDamagedKeptBytes(t *testing.T) {
+	w := newWorld(t)
+	content := tgz(t, 5000, 1)
+	acme := w.as("acme")
+	acme.suspended("/diag.tgz", content, 1000)
+	damaged := &damagedStore{Memory: w.store}
+	w.tree.cfg.Store = damaged
+	u := w.as("acme").create("/diag.tgz", Flags{Create: true})
+	err := u.Begin(1000)
+	w.contains("resume", explain(err), "what was kept of diag.tgz is gone: send it from the start")
+	if err := u.Suspend(ctx); err != nil {
+		t.Fatal(err)
+	}
+	acme.equal("nothing is kept", w.as("acme").size("/diag.tgz"), "missing")
+	acme.equal("nothing is suspended", w.suspendedUploads(), 0)
+	w.as("acme").mustPut("/diag.tgz", content)
+}
+
+// damagedStore has lost the states and gives junk for the bytes.
+type damagedStore struct{ *store.Memory }
+
+func (d *damagedStore) Resume(context.Context, store.ID) (store.Writer, []byte, int64, error) {
+	return nil, nil, 0, store.ErrState
+}
+
+func (d *damagedStore) Recover(ctx context.Context, id store.ID) (store.Writer, io.ReadCloser, int64, error) {
+	w, _, size, err := d.Memory.Recover(ctx, id)
+	return w, io.NopCloser(bytes.NewReader(bytes.Repeat([]byte("junk"), int(size)/4))), size, err
+}
+
+// Resuming reads nothing of what is kept, be it ever so much; only a state of no
+// use makes it.
+func TestResumeReadsNothingAgain(t *testing.T) {
+	for _, useless := range []bool{false, true} {
+		w := newWorld(t)
+		content := tgz(t, 3<<20, 1)
+		w.as("acme").suspended("/diag.tgz", content, 2<<20)
+		recovered := 0
+		w.store.Before = func(op store.Op, _ string) error {
+			switch {
+			case op == store.OpRecover:
+				recovered++
+			case op == store.OpResume && useless:
+				return store.ErrState
+			}
+			return nil
+		}
+		acme := w.as("acme")
+		u := acme.create("/diag.tgz", Flags{Create: true})
+		if err := u.Begin(2 << 20); err != nil {
+			t.Fatal(err)
+		}
+		u.Write(content[2<<20:])
+		if _, err := u.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		acme.equal(fmt.Sprintf("read again with a useless state %v", useless), recovered == 1, useless)
 	}
 }
 

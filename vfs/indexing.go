@@ -17,6 +17,12 @@ import (
 // indexDoc is the index of a bundle, beside it; see docs/index-format.md.
 const indexDoc = "index"
 
+// Scratch is temporary room that is gone when it is closed.
+type Scratch interface {
+	bundle.Scratch
+	io.Closer
+}
+
 // makeIndex makes the bundle's index of the journal that its check recorded or, where
 // that is missing or damaged, of the bundle.
 func (rs *readers) makeIndex(r *reader) error {
@@ -41,7 +47,8 @@ func (rs *readers) compile(ctx context.Context, key store.Key) error {
 		return err
 	}
 	defer journal.Close()
-	o := bundle.CompileOptions{Digest: rs.digest(ctx, key)}
+	o, done := rs.options(ctx, key)
+	defer done()
 	return rs.cfg.Store.StreamRecord(ctx, key, indexDoc, func(w io.Writer) error {
 		return bundle.Compile(ctx, w, journal, journal.Info().Size, o)
 	})
@@ -57,8 +64,10 @@ func (rs *readers) build(r *reader) error {
 	}
 	size := r.object.Info().Size
 	r.total.Store(max(size, 1))
+	compile, done := rs.options(rs.ctx, r.key)
+	defer done()
 	o := bundle.BuildOptions{
-		CompileOptions: bundle.CompileOptions{Digest: rs.digest(rs.ctx, r.key)},
+		CompileOptions: compile,
 		Progress:       func(p bundle.Progress) { r.indexed.Store(p.Size) },
 	}
 	archive := &untilDone{rs.ctx, io.NewSectionReader(r.object, 0, size)}
@@ -66,6 +75,27 @@ func (rs *readers) build(r *reader) error {
 		_, err := bundle.BuildIndex(rs.ctx, w, archive, rs.cfg.Check, o)
 		return err
 	})
+}
+
+// options are those of one index; done gives its temporary room back.
+func (rs *readers) options(ctx context.Context, key store.Key) (o bundle.CompileOptions, done func()) {
+	var rooms []Scratch
+	o.Digest = rs.digest(ctx, key)
+	if rs.cfg.Scratch != nil {
+		o.Scratch = func() (bundle.Scratch, error) {
+			s, err := rs.cfg.Scratch()
+			if err != nil {
+				return nil, err
+			}
+			rooms = append(rooms, s)
+			return s, nil
+		}
+	}
+	return o, func() {
+		for _, s := range rooms {
+			s.Close()
+		}
+	}
 }
 
 // digest is the bundle's SHA-256 as its receipt has it, or nil.

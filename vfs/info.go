@@ -42,3 +42,10 @@ func (i *Info) IsDir() bool { return i.mode.IsDir() }
 // Sys is the *bundle.Entry of what is inside a bundle, nil for all else and for
 // directories that an archive only implies.
 func (i *Info) Sys() any { return i.sys }
+
+// IsUnfinished reports whether i describes an upload that is running or
+// suspended: its size is what has come so far.
+func IsUnfinished(i fs.FileInfo) bool {
+	u, ok := i.(*Info)
+	return ok && u.mode == modeUpload
+}

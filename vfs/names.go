@@ -185,3 +185,8 @@ func numbered(name string, n int) string {
 
 // key is the store's key of a name in a tenant's area.
 func (a *area) key(name string) store.Key { return store.Key(a.tenant).Join(name) }
+
+// rel is the reverse of key.
+func (a *area) rel(key store.Key) string {
+	return strings.TrimPrefix(strings.TrimPrefix(string(key), string(a.tenant)), "/")
+}

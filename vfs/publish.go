@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"bundleup/vfs/store"
@@ -92,67 +91,4 @@ func (a *area) fileRefusal(ctx context.Context, r *Receipt) error {
 func encodeReceipt(r *Receipt) ([]byte, error) {
 	doc, err := json.MarshalIndent(r, "", "  ")
 	return append(doc, '\n'), err
-}
-
-// Expire forgets unfinished uploads and receipts of refusals that are older than
-// the Config keeps them. It is called from time to time; ctx bounds one round.
-func (t *Tree) Expire(ctx context.Context) error {
-	now := t.cfg.Now()
-	t.mu.Lock()
-	areas := make([]*area, 0, len(t.areas))
-	for _, a := range t.areas {
-		areas = append(areas, a)
-	}
-	t.mu.Unlock()
-	var errs []error
-	for _, a := range areas {
-		errs = append(errs, a.expire(ctx, now.Add(-t.cfg.Keep)))
-	}
-	return errors.Join(append(errs, t.expireRefusals(ctx, "", now.Add(-t.cfg.KeepRefused)))...)
-}
-
-// expire forgets suspended uploads that were saved before limit.
-func (a *area) expire(ctx context.Context, limit time.Time) error {
-	a.mu.Lock()
-	old := make(map[string]*kept)
-	for name, e := range a.names {
-		if e.live == nil && e.kept.saved.Before(limit) {
-			old[name] = e.kept
-			delete(a.names, name)
-		}
-	}
-	a.mu.Unlock()
-	var errs []error
-	for name, k := range old {
-		if err := a.forget(ctx, k.id); err != nil {
-			a.put(name, k)
-			errs = append(errs, err)
-			continue
-		}
-		a.tree.cfg.Events.expired(UploadID{ID: string(k.id), Tenant: string(a.tenant), Name: name})
-	}
-	return errors.Join(errs...)
-}
-
-// expireRefusals walks the records below dir.
-func (t *Tree) expireRefusals(ctx context.Context, dir store.Key, limit time.Time) error {
-	for i, err := range t.cfg.Store.Records(ctx, dir) {
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			return fmt.Errorf("list records of %q: %w", dir, err)
-		}
-		if filed, ok := i.Docs[refusedDoc]; ok && filed.Before(limit) {
-			if err := t.cfg.Store.RemoveRecord(ctx, i.Key, refusedDoc); err != nil {
-				return fmt.Errorf("expire refusal of %q: %w", i.Key, err)
-			}
-		}
-		if i.Dir {
-			if err := t.expireRefusals(ctx, i.Key, limit); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -170,7 +170,7 @@ func (rs *readers) release(r *reader) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	r.users--
-	if r.users == 0 && r.stale {
+	if r.users == 0 && r.stale && r.opened() {
 		r.close()
 	}
 }
@@ -212,6 +212,22 @@ func (r *reader) close() {
 			(*o).Close()
 			*o = nil
 		}
+	}
+}
+
+// forget drops the reader of a bundle that is gone. Who has a file of it open reads it
+// to its end.
+func (rs *readers) forget(key store.Key) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.open[key]
+	if r == nil {
+		return
+	}
+	delete(rs.open, key)
+	r.stale = true
+	if r.users == 0 && r.opened() {
+		r.close()
 	}
 }
 

@@ -74,7 +74,11 @@ func (r *Receipt) Notice() string {
 // refuse writes a verdict into the receipt of an upload that had size bytes.
 func (r *Receipt) refuse(why *bundle.Rejection, message string, size int64) {
 	r.Verdict, r.Size = Rejected, size
-	r.Rejection = &RejectionInfo{
+	r.Rejection = rejectionInfo(why, message)
+}
+
+func rejectionInfo(why *bundle.Rejection, message string) *RejectionInfo {
+	return &RejectionInfo{
 		Rule: why.Rule, Entry: why.Entry, Offset: why.Offset,
 		Reason: why.Reason, Mend: why.Mend, Message: message,
 	}

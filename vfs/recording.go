@@ -10,8 +10,8 @@ import (
 const journalDoc = "journal"
 
 // newCheck makes a check that records what an index is made from.
-func (t *Tree) newCheck() *bundle.Check {
-	c := bundle.NewCheck(t.cfg.Check)
+func newCheck(l bundle.Limits) *bundle.Check {
+	c := bundle.NewCheck(l)
 	c.Record(bundle.IndexOptions{})
 	return c
 }

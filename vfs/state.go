@@ -20,9 +20,6 @@ const stateVersion = 1
 type draft struct {
 	Receipt Receipt   `json:"receipt"`
 	ModTime time.Time `json:"mod_time"`
-	// Sound says that the whole stream was received and found sound, and only
-	// a rename is missing. The check's state is empty then.
-	Sound bool `json:"sound"`
 }
 
 // encodeState puts an upload's draft, digest and check into one record:
@@ -36,11 +33,9 @@ func encodeState(d *draft, sum hash.Hash, check *bundle.Check) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tested []byte
-	if !d.Sound {
-		if tested, err = check.AppendBinary(nil); err != nil {
-			return nil, err
-		}
+	tested, err := check.AppendBinary(nil)
+	if err != nil {
+		return nil, err
 	}
 	b := make([]byte, 0, 1+len(doc)+len(digest)+len(tested)+3*binary.MaxVarintLen64)
 	b = append(b, stateVersion)
@@ -72,9 +67,6 @@ func decodeState(b []byte, check *bundle.Check) (*draft, hash.Hash, error) {
 	}
 	if err := sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(parts[1]); err != nil {
 		return nil, nil, fmt.Errorf("decode upload state: digest: %w", err)
-	}
-	if d.Sound {
-		return d, sum, nil
 	}
 	if err := check.UnmarshalBinary(parts[2]); err != nil {
 		return nil, nil, fmt.Errorf("decode upload state: check: %w", err)

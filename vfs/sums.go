@@ -50,15 +50,24 @@ const maxSums = 2
 // Sum tells the digest of what the connection sent under the name, or of what
 // stands there.
 func (c *customer) Sum(ctx context.Context, name string, d Digest) (string, error) {
-	rel := clean(name)
+	rel, receipt := c.locate(name)
+	if receipt {
+		return "", missing("sum", rel)
+	}
 	if out, ok := c.outcome(rel); ok && out.err != nil {
 		return "", out.err
 	}
-	if k, live := c.area.take(rel); live != nil {
+	reading, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l, err := c.area.holdToRead(ctx, rel, cancel)
+	switch {
+	case err != nil:
+		return "", err
+	case l.live != nil:
 		return "", &Error{Kind: Refused, Op: "sum", Name: rel, Text: rel + " is still being sent"}
-	} else if k != nil {
-		defer c.area.put(rel, k)
-		return c.area.sumKept(ctx, rel, k, d)
+	case l.kept != nil:
+		defer l.giveBack(false)
+		return c.area.sumKept(reading, rel, l.kept, d)
 	}
 	if out, ok := c.sent.outcome(rel); ok {
 		rel = out.as
@@ -116,7 +125,8 @@ func (w *within) sum(ctx context.Context, sub string, d Digest) (string, error) 
 	return sum, nil
 }
 
-// sumKept reads what is kept of an unfinished upload.
+// sumKept reads what is kept of an unfinished upload, until ctx says that somebody
+// goes on with it.
 func (a *area) sumKept(ctx context.Context, rel string, k *kept, d Digest) (string, error) {
 	w, r, _, err := a.tree.cfg.Store.Recover(ctx, k.id)
 	if err != nil {
@@ -125,6 +135,9 @@ func (a *area) sumKept(ctx context.Context, rel string, k *kept, d Digest) (stri
 	defer w.Close()
 	defer r.Close()
 	sum, err := a.tree.digest(ctx, io.LimitReader(r, k.size), d)
+	if context.Cause(ctx) == errTaken {
+		return "", &Error{Kind: Refused, Op: "sum", Name: rel, Text: rel + " was opened or ended meanwhile: it has no digest now"}
+	}
 	if err != nil {
 		return "", internal("sum", rel, err)
 	}

@@ -193,6 +193,7 @@ type sealedFile struct {
 func (f *sealedFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.Object.ReadAt(p, off)
 	f.read.Add(int64(n))
+	f.view.tree.count.sent.Add(int64(n))
 	return n, err
 }
 

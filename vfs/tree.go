@@ -39,8 +39,18 @@ type Config struct {
 	// states: what a killed daemon can cost an upload. Default 64 MiB.
 	Checkpoint int64
 	// Cache is how much inflated data of bundles that are read inside is kept in
-	// memory, in bytes. Default 128 MiB.
+	// memory, in bytes. Default 64 MiB.
 	Cache int64
+	// Scratch makes temporary room, such as a file, where the index of a bundle
+	// with very many entries is sorted. Default memory, 150 bytes an entry.
+	Scratch func() (Scratch, error)
+	// Terms is what was agreed with a tenant: quota, retention, holds. It is
+	// called often and must be fast. Nil: no terms.
+	Terms func(auth.Tenant) auth.TenantInfo
+	// Reserve is how many bytes of the medium stay free of uploads: receipts,
+	// saved states and logs must still find room. Default 0, at which only a
+	// full medium stops them.
+	Reserve int64
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Events are told what happens; nil functions are skipped.
@@ -49,8 +59,9 @@ type Config struct {
 
 // Tree is every tenant's area over one store. It is safe for concurrent use.
 type Tree struct {
-	cfg  Config
-	sums chan struct{} // one for each bundle that is read for its digest
+	cfg   Config
+	count counters
+	sums  chan struct{} // one for each bundle that is read for its digest
 
 	readers *readers
 
@@ -64,13 +75,13 @@ func NewTree(ctx context.Context, cfg Config) (*Tree, error) {
 	if cfg.Store == nil || cfg.Tenants == nil {
 		return nil, errors.New("new tree: Store and Tenants must be set")
 	}
-	if cfg.Keep < 0 || cfg.KeepRefused < 0 || cfg.Checkpoint < 0 || cfg.Cache < 0 {
-		return nil, errors.New("new tree: Keep, KeepRefused, Checkpoint and Cache must not be negative")
+	if cfg.Keep < 0 || cfg.KeepRefused < 0 || cfg.Checkpoint < 0 || cfg.Cache < 0 || cfg.Reserve < 0 {
+		return nil, errors.New("new tree: Keep, KeepRefused, Checkpoint, Cache and Reserve must not be negative")
 	}
 	setDefault(&cfg.Keep, 7*24*time.Hour)
 	setDefault(&cfg.KeepRefused, 90*24*time.Hour)
 	setDefault(&cfg.Checkpoint, 64<<20)
-	setDefault(&cfg.Cache, 128<<20)
+	setDefault(&cfg.Cache, 64<<20)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,8 @@ type Upload struct {
 	sum     hash.Hash
 	draft   draft
 	saved   int64 // bytes covered by the last saved state
+	charged int64 // bytes counted against the quota
+	twin    int64 // size of the bundle that this one must equal; see area.afford
 	receipt *Receipt
 	err     error // sticky: how it ended, where not by a receipt
 }
@@ -88,15 +91,18 @@ func (u *Upload) Write(p []byte) (int, error) {
 	if err := u.begin(0); err != nil {
 		return 0, err
 	}
+	if err := u.charge(int64(len(p))); err != nil {
+		return 0, u.broken("write", err)
+	}
 	// The store goes first: when it takes less than p, the check has seen
 	// what was stored and nothing else, and the upload can be resumed there.
 	n, err := u.writer.Write(p)
-	u.sum.Write(p[:n])
-	if _, rejected := u.check.Write(p[:n]); rejected != nil {
+	if rejected := u.judge(p[:n]); rejected != nil {
 		return 0, u.reject("write", rejected)
 	}
 	u.journal.drain()
 	received := u.received.Add(int64(n))
+	u.area.tree.count.received.Add(int64(n))
 	if err == nil && received-u.saved >= u.area.tree.cfg.Checkpoint {
 		err = u.save(context.Background())
 	}
@@ -116,13 +122,9 @@ func (u *Upload) Commit(ctx context.Context) (*Receipt, error) {
 	}
 	ctx = context.WithoutCancel(ctx)
 	if !u.began {
-		if r := u.untouched(ctx); r != nil {
-			u.end(r, nil, nil)
-			return r, nil
-		}
-		if err := u.beginAtClose(); err != nil {
-			u.end(nil, err, u.kept)
-			return nil, err
+		if r, err := u.beginAtClose(ctx); r != nil || err != nil {
+			u.end(r, err, u.kept)
+			return r, err
 		}
 	}
 	return u.complete(ctx)
@@ -196,7 +198,8 @@ func (u *Upload) start() error {
 		if err := u.area.forget(ctx, u.kept.id); err != nil {
 			return u.failed("write", err, 0)
 		}
-		u.kept = nil
+		u.area.used.release(u.charged)
+		u.kept, u.charged = nil, 0
 	}
 	t := u.area.tree
 	u.id = store.NewID(u.since)
@@ -204,13 +207,14 @@ func (u *Upload) start() error {
 	if err != nil {
 		return u.failed("open", err, 0)
 	}
-	u.writer, u.check, u.sum, u.began = w, t.newCheck(), sha256.New(), true
+	u.writer, u.check, u.sum, u.began = w, newCheck(u.view.limits()), sha256.New(), true
 	u.journal = record(w, u.check)
 	u.received.Store(0)
 	u.draft.Receipt = Receipt{
 		ID: string(u.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
 		Started: u.since.UTC(), Client: u.view.peer.Client, Protocol: u.view.peer.Protocol,
 	}
+	t.cfg.Events.opened(u.view.peer, u.upload())
 	return nil
 }
 
@@ -220,7 +224,7 @@ func (u *Upload) resume() error {
 	t := u.area.tree
 	w, state, off, err := t.cfg.Store.Resume(ctx, u.kept.id)
 	if err == nil {
-		u.check = t.newCheck()
+		u.check = newCheck(u.view.limits())
 		var d *draft
 		if d, u.sum, err = decodeState(state, u.check); err == nil {
 			u.draft = *d
@@ -232,6 +236,9 @@ func (u *Upload) resume() error {
 	}
 	if errors.Is(err, store.ErrState) {
 		w, off, err = u.recheck(ctx)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return u.gone(err)
 	}
 	if err != nil {
 		return u.failed("open", err, u.kept.size)
@@ -259,7 +266,7 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 		return nil, 0, err
 	}
 	defer r.Close()
-	u.check, u.sum = t.newCheck(), sha256.New()
+	u.check, u.sum = newCheck(u.view.limits()), sha256.New()
 	u.journal = record(w, u.check)
 	u.draft.Receipt = Receipt{
 		ID: string(u.kept.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
@@ -269,11 +276,26 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 	if err == nil && n != size {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		w.Close()
-		return nil, 0, fmt.Errorf("check kept bytes of upload %s: %w", u.kept.id, err)
+	rejected := (*bundle.Rejection)(nil)
+	switch {
+	case err == nil:
+		return w, size, nil
+	case errors.As(err, &rejected):
+		// What was sound when it came is not any more. The next start has to be
+		// from 0, whatever the client does.
+		err = fmt.Errorf("%w: %w", fs.ErrNotExist, errors.Join(err, w.Discard(ctx)))
 	}
-	return w, size, nil
+	w.Close()
+	return nil, 0, fmt.Errorf("check kept bytes of upload %s: %w", u.kept.id, err)
+}
+
+// gone tells that nothing is kept any more, against what was said before: the
+// bytes were damaged, or an earlier seal was completed meanwhile.
+func (u *Upload) gone(cause error) error {
+	u.area.used.release(u.charged)
+	u.kept, u.charged = nil, 0
+	u.received.Store(0)
+	return u.error(Refused, "write", fmt.Sprintf("what was kept of %s is gone: send it from the start", u.name), cause)
 }
 
 // save makes what was received durable, with the state to go on from there.

@@ -141,6 +141,49 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// Every client that resumes opens in a way of its own; another account of the
+// tenant may be the one that goes on, after a restart.
+func TestResumeAsClientsOpen(t *testing.T) {
+	content := tgz(t, 5000, 1)
+	for _, c := range []struct {
+		client    string
+		flags     Flags
+		temporary string // renamed when it is whole
+	}{
+		{"sftp reput", Flags{Create: true, Append: true}, ""},
+		{"psftp reput, FileZilla", Flags{}, ""},
+		{"lftp put -c", Flags{Create: true}, ""},
+		{"curl -C -, sshfs", Flags{Append: true}, ""},
+		{"WinSCP", Flags{Create: true}, ".filepart"},
+	} {
+		t.Run(c.client, func(t *testing.T) {
+			w := newWorld(t)
+			name := "/diag.tgz" + c.temporary
+			w.as("acme").suspended(name, content, 1000)
+			w.restart()
+			ci := w.as("acme-ci")
+			ci.equal("stat", ci.size(name), "1000")
+			u := ci.create(name, c.flags)
+			ci.equal("fstat", u.Info().Size(), int64(1000))
+			if err := u.Begin(1000); err != nil {
+				t.Fatal(err)
+			}
+			u.Write(content[1000:])
+			if _, err := u.Commit(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if c.temporary != "" {
+				ci.equal("remove of the final name", kind(ci.Remove(ctx, "/diag.tgz")), "missing")
+				if err := ci.Rename(ctx, name, "/diag.tgz"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ci.equal("listing", ci.ls("/"), "diag.tgz receipts/")
+			ci.equal("resumes", ci.receipt("/receipts/diag.tgz.json").Resumes, 1)
+		})
+	}
+}
+
 func TestKilledDaemonKeepsWhatWasSaved(t *testing.T) {
 	w := newWorld(t)
 	content := tgz(t, 5<<20, 1)

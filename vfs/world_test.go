@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,19 @@ type world struct {
 	store  *store.Memory
 	tree   *Tree
 	now    time.Time
+	mu     sync.Mutex // guards events: uploads may race
 	events []string
+	terms  auth.TenantInfo // of acme
+	free   uint64          // what the medium says it has left
 }
+
+// spacious makes the world's store one that can be nearly full.
+type spacious struct {
+	*store.Memory
+	w *world
+}
+
+func (s spacious) Free(context.Context) (uint64, error) { return s.w.free, nil }
 
 var accounts = map[string]*auth.Account{
 	"acme":    {Name: "acme", Role: auth.Customer, Tenant: "acme"},
@@ -39,7 +51,7 @@ var accounts = map[string]*auth.Account{
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, store: store.NewMemory(), now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	w := &world{T: t, store: store.NewMemory(), free: 1 << 30, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	w.store.Now = func() time.Time { return w.now }
 	w.restart()
 	return w
@@ -49,10 +61,12 @@ func newWorld(t *testing.T) *world {
 func (w *world) restart() {
 	w.Helper()
 	note := func(what string) func(Peer, *Receipt) {
-		return func(_ Peer, r *Receipt) { w.events = append(w.events, what+" "+r.Name+" "+r.StoredAs) }
+		return func(_ Peer, r *Receipt) { w.note(what + " " + r.Name + " " + r.StoredAs) }
 	}
 	tree, err := NewTree(context.Background(), Config{
-		Store:      w.store,
+		Store:      spacious{w.store, w},
+		Terms:      w.termsOf,
+		Reserve:    1 << 20,
 		Tenants:    func() []auth.Tenant { return []auth.Tenant{"globex", "acme"} },
 		Now:        func() time.Time { return w.now },
 		Checkpoint: 1 << 20,
@@ -60,19 +74,34 @@ func (w *world) restart() {
 			Accepted: note("accepted"),
 			Refused:  note("refused"),
 			Suspended: func(_ Peer, u UploadID, n int64, _ error) {
-				w.events = append(w.events, fmt.Sprintf("suspended %s %d", u.Name, n))
+				w.note(fmt.Sprintf("suspended %s %d", u.Name, n))
 			},
 			Resumed: func(_ Peer, u UploadID, n int64) {
-				w.events = append(w.events, fmt.Sprintf("resumed %s %d", u.Name, n))
+				w.note(fmt.Sprintf("resumed %s %d", u.Name, n))
 			},
-			Removed: func(_ Peer, u UploadID) { w.events = append(w.events, "removed "+u.Name) },
-			Expired: func(u UploadID) { w.events = append(w.events, "expired "+u.Name) },
+			Removed: func(_ Peer, u UploadID) { w.note("removed " + u.Name) },
+			Retired: func(u UploadID) { w.note("retired " + u.Name) },
+			Expired: func(u UploadID) { w.note("expired " + u.Name) },
 		},
 	})
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.tree = tree
+}
+
+func (w *world) termsOf(t auth.Tenant) auth.TenantInfo {
+	if t == "acme" {
+		return w.terms
+	}
+	return auth.TenantInfo{}
+}
+
+// note keeps an event.
+func (w *world) note(event string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, event)
 }
 
 // as is a new connection of the account.

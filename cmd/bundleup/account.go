@@ -52,6 +52,7 @@ func accountAddCommand(where *accountFlags) *cobra.Command {
 	var a configs.Account
 	var keyFiles []string
 	var passwordStdin bool
+	var expires, bandwidth string
 	cmd := &cobra.Command{
 		Use:   "add NAME --role customer --tenant TENANT --key FILE",
 		Short: "Add an account, and its tenant if that is new",
@@ -65,6 +66,9 @@ func accountAddCommand(where *accountFlags) *cobra.Command {
 			if err := checkAccountFlags(&a, len(keyFiles) > 0 || passwordStdin); err != nil {
 				return err
 			}
+			if err := readUnits(&a, expires, bandwidth); err != nil {
+				return err
+			}
 			if err := readCredentials(cmd.InOrStdin(), &a, keyFiles, passwordStdin); err != nil {
 				return failed(err)
 			}
@@ -75,6 +79,11 @@ func accountAddCommand(where *accountFlags) *cobra.Command {
 	cmd.Flags().StringVar(&a.Tenant, "tenant", "", "the customer's tenant")
 	cmd.Flags().StringSliceVar(&a.Tenants, "tenants", nil, "the tenants that a support account sees (default: all)")
 	cmd.Flags().StringArrayVar(&keyFiles, "key", nil, "public key `FILE` (.pub), may be repeated")
+	cmd.Flags().StringSliceVar(&a.Require, "require", nil, "methods that a login must prove, in this order: publickey,password")
+	cmd.Flags().StringSliceVar(&a.From, "from", nil, "networks that it may log in from, as in 192.0.2.0/24")
+	cmd.Flags().StringVar(&expires, "expires", "", "from when on it may do nothing new, as in 2027-01-31 (UTC)")
+	cmd.Flags().IntVar(&a.MaxSessions, "max-sessions", 0, "connections that it may have at once (default: the server's limit)")
+	cmd.Flags().StringVar(&bandwidth, "bandwidth", "", "bytes per second each way, as in 10MiB (default: unbounded)")
 	cmd.Flags().BoolVar(&passwordStdin, "password-stdin", false, "read a password from the first line of standard input")
 	return cmd
 }
@@ -88,6 +97,21 @@ func checkAccountFlags(a *configs.Account, credential bool) error {
 		return errors.New("account add: a customer needs --tenant")
 	case !credential:
 		return errors.New("account add: want --key FILE or --password-stdin")
+	}
+	return nil
+}
+
+// readUnits fills in what has a unit.
+func readUnits(a *configs.Account, expires, bandwidth string) error {
+	if expires != "" {
+		if err := a.Expires.UnmarshalText([]byte(expires)); err != nil {
+			return fmt.Errorf("--expires: %w", err)
+		}
+	}
+	if bandwidth != "" {
+		if err := a.Bandwidth.UnmarshalText([]byte(bandwidth)); err != nil {
+			return fmt.Errorf("--bandwidth: %w", err)
+		}
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ func checkConfig(file string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := loadTrust(cfg); err != nil {
+		return err
+	}
 	if _, err := os.Stat(cfg.Accounts); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

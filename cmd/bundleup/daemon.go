@@ -3,21 +3,24 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"bundleup/auth"
+	"bundleup/auth/audit"
 	"bundleup/configs"
+	"bundleup/httpd"
 	"bundleup/sshd"
 	"bundleup/vfs"
 	"bundleup/vfs/bundle"
@@ -31,23 +34,32 @@ const (
 	janitorEvery = 15 * time.Minute
 )
 
+// cacheShare is the part of limits.memory that inflated data may have.
+const cacheShare = 5
+
 // daemon is the running whole: the one place where the parts are put together.
 type daemon struct {
 	cfg       configs.Config
 	log       *slog.Logger
 	store     *disk.Store
 	registry  *auth.Registry
+	audit     *audit.Log // nil: no trail is kept
 	tree      *vfs.Tree
 	server    *sshd.Server
 	keys      []ssh.Signer
 	listeners []net.Listener
+	web       web
+	metrics   *httpd.Metrics
+	arrivals  *httpd.Arrivals
+	draining  atomic.Bool
 }
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
 func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log}
+	d := &daemon{cfg: cfg, log: log, arrivals: httpd.NewArrivals()}
+	d.metrics = httpd.NewMetrics(versionLine(), func() vfs.Stats { return d.tree.Stats() })
 	for _, step := range []func(context.Context) error{
-		d.openAccounts, d.openStore, d.openTree, d.openServer, d.listen,
+		d.openAccounts, d.openAudit, d.openStore, d.openTree, d.openServer, d.openWeb, d.listen,
 	} {
 		if err := step(ctx); err != nil {
 			d.close()
@@ -62,8 +74,38 @@ func (d *daemon) openAccounts(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.registry, err = auth.NewRegistry(dir, d.cfg.Limits.PasswordHashes)
+	trust, err := loadTrust(d.cfg)
+	if err != nil {
+		return err
+	}
+	if d.registry, err = auth.NewRegistry(dir, d.cfg.Limits.PasswordHashes); err != nil {
+		return err
+	}
+	return d.registry.SetTrust(trust)
+}
+
+// openAudit begins to keep the trail: without it the daemon does not start.
+func (d *daemon) openAudit(context.Context) (err error) {
+	cfg := auditConfig(d.cfg)
+	if cfg.File == "" {
+		return nil
+	}
+	cfg.Failed = func(err error) {
+		if err != nil {
+			d.log.Error("audit trail cannot be written: events wait, and are counted when too many do", "err", err)
+			return
+		}
+		d.log.Info("audit trail is written again")
+	}
+	d.audit, err = audit.Open(cfg, audit.Event{Type: audit.Started, By: operator()})
 	return err
+}
+
+// record puts an event into the trail.
+func (d *daemon) record(e audit.Event) {
+	if d.audit != nil {
+		d.audit.Record(e)
+	}
 }
 
 func (d *daemon) openStore(context.Context) error {
@@ -86,12 +128,22 @@ func (d *daemon) openTree(ctx context.Context) (err error) {
 		Store:       d.store,
 		Check:       checkLimits(d.cfg.Check),
 		Tenants:     func() []auth.Tenant { return d.registry.Directory().Tenants() },
+		Terms:       d.terms,
+		Reserve:     int64(d.cfg.Storage.Disk.Reserve),
 		Keep:        time.Duration(d.cfg.Uploads.Keep),
 		KeepRefused: time.Duration(d.cfg.Uploads.RefusedKeep),
 		Checkpoint:  int64(d.cfg.Uploads.Checkpoint),
-		Events:      logEvents(d.log),
+		Cache:       int64(d.cfg.Limits.Memory) / cacheShare,
+		Scratch:     newScratch,
+		Events:      logEvents(d.log).Tee(auditUploads(d.record)).Tee(d.metrics.Events()).Tee(d.arrivals.Events()),
 	})
 	return err
+}
+
+// terms of the moment; a tenant that is gone from the accounts has none.
+func (d *daemon) terms(t auth.Tenant) auth.TenantInfo {
+	terms, _ := d.registry.Directory().Tenant(t)
+	return terms
 }
 
 func checkLimits(c configs.Check) bundle.Limits {
@@ -110,17 +162,22 @@ func (d *daemon) openServer(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	certificates, err := d.hostCertificates()
+	if err != nil {
+		return err
+	}
 	limits, err := sshLimits(d.cfg)
 	if err != nil {
 		return err
 	}
 	d.server, err = sshd.New(sshd.Config{
-		HostKeys: d.keys,
+		HostKeys: slices.Concat(d.keys, certificates),
 		Auth:     d.registry,
 		View:     d.tree.View,
 		Limits:   limits,
 		Commands: commands(),
 		Log:      d.log,
+		Events:   auditLogins(d.record).Tee(sshMetrics(d.metrics)),
 	})
 	return err
 }
@@ -132,15 +189,21 @@ func commands() map[string]sshd.Command {
 	return all
 }
 
-func (d *daemon) listen(context.Context) error {
-	for _, addr := range d.cfg.SSH.Listen {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return fmt.Errorf("ssh.listen: %w", err)
+// hostCertificates are those of the configuration. One that is over keeps nobody
+// from starting, for it can be replaced later; clients refuse it.
+func (d *daemon) hostCertificates() ([]ssh.Signer, error) {
+	list, err := sshd.LoadHostCertificates(d.cfg.SSH.HostCertificates, d.keys)
+	for _, c := range list {
+		if end := sshd.CertificateEnd(c.PublicKey()); !end.IsZero() && time.Now().After(end) {
+			d.log.Warn("host certificate has expired", "type", c.PublicKey().Type(), "expired", end)
 		}
-		d.listeners = append(d.listeners, l)
 	}
-	return nil
+	return list, err
+}
+
+func (d *daemon) listen(context.Context) (err error) {
+	d.listeners, err = listenAll("ssh.listen", d.cfg.SSH.Listen)
+	return err
 }
 
 // run serves until ctx is done, then lets running uploads go on for the grace
@@ -156,9 +219,11 @@ func (d *daemon) run(ctx context.Context) error {
 	wg.Go(func() { d.watchAccounts(background) })
 	wg.Go(func() { d.expire(background) })
 	wg.Go(func() { d.tree.Index(background, d.notIndexed) })
-	broken := make(chan error, len(d.listeners))
+	broken := make(chan error, len(d.listeners)+len(d.web.doors)+len(d.web.opss))
+	say := func(what string, l net.Listener) { d.log.Info(what, "address", l.Addr().String()) }
+	d.web.serve(wg.Go, broken, say)
 	for _, l := range d.listeners {
-		d.log.Info("listening", "address", l.Addr().String())
+		say("listening", l)
 		wg.Go(func() { broken <- d.server.Serve(background, l) })
 	}
 	var err error
@@ -167,7 +232,10 @@ func (d *daemon) run(ctx context.Context) error {
 		d.log.Info("stopping", "grace", time.Duration(d.cfg.Uploads.ShutdownGrace).String())
 	case err = <-broken:
 	}
+	d.draining.Store(true)
+	d.metrics.Draining()
 	err = errors.Join(err, d.shutdown())
+	d.web.close()
 	stop()
 	wg.Wait()
 	return err
@@ -176,12 +244,17 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.cfg.Uploads.ShutdownGrace))
 	defer cancel()
-	err := d.server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		d.log.Info("grace is over, uploads are suspended")
-		err = nil
+	// The doors close side by side: both have the whole grace.
+	web := make(chan error, 1)
+	go func() { web <- d.web.shutdown(ctx) }()
+	errs := []error{d.server.Shutdown(ctx), <-web}
+	for i, err := range errs {
+		if errors.Is(err, context.DeadlineExceeded) {
+			d.log.Info("grace is over, uploads are suspended")
+			errs[i] = nil
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // notIndexed logs that an accepted bundle has no index yet.
@@ -191,15 +264,20 @@ func (d *daemon) notIndexed(name string, err error) {
 
 // close releases what newDaemon took.
 func (d *daemon) close() {
-	for _, l := range d.listeners {
-		l.Close()
-	}
+	closeAll(d.listeners)
+	d.web.close()
 	if d.tree != nil {
 		d.tree.Close()
 	}
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {
 			d.log.Error("close store", "err", err)
+		}
+	}
+	if d.audit != nil {
+		d.record(audit.Event{Type: audit.Stopped})
+		if err := d.audit.Close(); err != nil {
+			d.log.Error("close audit trail", "err", err)
 		}
 	}
 }
@@ -220,15 +298,17 @@ func (d *daemon) expire(ctx context.Context) {
 	}
 }
 
-// watchAccounts loads the accounts file anew on SIGHUP and when it changes. A
-// broken file is told once, and the old accounts stay in force.
+// watchAccounts loads the accounts, and what else proves a login, anew on SIGHUP and
+// when one of the files changes. A broken file is told once, and the old state
+// stays in force.
 func (d *daemon) watchAccounts(ctx context.Context) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	tick := time.NewTicker(accountsPoll)
 	defer tick.Stop()
-	seen, _ := configs.Fingerprint(d.cfg.Accounts)
+	accounts := newWatch(d.cfg.Accounts)
+	trust := newWatch(trustFiles(d.cfg)...)
 	for {
 		forced := false
 		select {
@@ -238,21 +318,64 @@ func (d *daemon) watchAccounts(ctx context.Context) {
 			forced = true
 		case <-tick.C:
 		}
-		now, err := configs.Fingerprint(d.cfg.Accounts)
-		if now == seen && !forced || err != nil && !forced {
-			continue
+		if accounts.changed() || forced {
+			d.reloadAccounts()
 		}
-		seen = now
-		d.reloadAccounts()
+		if trust.changed() || forced {
+			d.reloadTrust()
+		}
 	}
+}
+
+// watch tells when files change.
+type watch struct {
+	files []string
+	marks []configs.Mark
+}
+
+func newWatch(files ...string) *watch {
+	w := &watch{files: files, marks: make([]configs.Mark, len(files))}
+	w.changed()
+	return w
+}
+
+// changed reports whether a file is another than at the last call. One that cannot
+// be looked at is as it was.
+func (w *watch) changed() bool {
+	any := false
+	for i, file := range w.files {
+		now, err := configs.Fingerprint(file)
+		if err == nil && now != w.marks[i] {
+			w.marks[i] = now
+			any = true
+		}
+	}
+	return any
 }
 
 func (d *daemon) reloadAccounts() {
 	dir, err := loadDirectory(d.cfg.Accounts)
 	if err != nil {
 		d.log.Error("accounts not reloaded, the old ones stay in force", "err", err)
+		d.record(audit.Event{Type: audit.Reload, Detail: "accounts: refused, the old ones stay in force"})
 		return
 	}
 	d.registry.Set(dir)
 	d.log.Info("accounts reloaded", "accounts", dir.Len(), "tenants", len(dir.Tenants()))
+	d.record(audit.Event{Type: audit.Reload, Count: int64(dir.Len()), Detail: "accounts"})
+}
+
+func (d *daemon) reloadTrust() {
+	trust, err := loadTrust(d.cfg)
+	if err == nil {
+		err = d.registry.SetTrust(trust)
+	}
+	if err != nil {
+		d.log.Error("authorities, token keys and revocations not reloaded, the old ones stay in force", "err", err)
+		d.record(audit.Event{Type: audit.Reload, Detail: "authorities, token keys and revocations: refused, the old ones stay in force"})
+		return
+	}
+	d.log.Info("authorities, token keys and revocations reloaded", "authorities", len(trust.Authorities),
+		"token_keys", len(trust.TokenKeys), "revoked_tokens", len(trust.RevokedTokens), "revoked_keys", trust.Revoked.Len())
+	d.record(audit.Event{Type: audit.Reload, Detail: "authorities, token keys and revocations"})
 }

@@ -25,13 +25,17 @@ import (
 	"bundleup/configs"
 )
 
-// demoPort is tried first; a free one is taken where it is in use.
-const demoPort = 2222
+// The demo's ports are tried first; free ones are taken where they are in use.
+const (
+	demoPort    = 2222
+	demoWebPort = 8080
+)
 
 // demo is a throwaway directory with everything that "serve --demo" needs.
 type demo struct {
 	Dir      string
 	Port     string
+	Web      string // address of the second door
 	Password string
 }
 
@@ -69,10 +73,12 @@ func serveDemo(ctx context.Context, out, errw io.Writer) error {
 // prepare fills the directory: client keys, accounts, bundles to send.
 func (d *demo) prepare() (configs.Config, error) {
 	cfg := configs.Default()
-	cfg.SSH.Listen = []string{demoAddress()}
+	cfg.SSH.Listen = []string{demoAddress(demoPort)}
+	cfg.HTTP.Listen = []string{demoAddress(demoWebPort)}
 	cfg.DataDir = filepath.Join(d.Dir, "server")
 	cfg.Storage.Disk.Root = filepath.Join(d.Dir, "server", "data")
 	cfg.Accounts = filepath.Join(d.Dir, "server", "accounts.yaml")
+	cfg.Audit.File = filepath.Join(d.Dir, "server", "audit", "audit.jsonl")
 	if err := os.MkdirAll(cfg.Storage.Disk.Root, 0o700); err != nil {
 		return cfg, err
 	}
@@ -88,7 +94,7 @@ func (d *demo) prepare() (configs.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	accounts := fmt.Sprintf(demoAccounts, hash, acme, desk)
+	accounts := fmt.Sprintf(demoAccounts, hash, acme, hash, desk)
 	return cfg, errors.Join(
 		os.WriteFile(cfg.Accounts, []byte(accounts), 0o600),
 		writeSample(filepath.Join(d.Dir, "diag.tgz")),
@@ -106,12 +112,13 @@ accounts:
     keys: [%q]
   - name: desk
     role: support
+    password: %q
     keys: [%q]
 `
 
 // demoAddress is the demo's usual address, or one with a free port.
-func demoAddress() string {
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(demoPort))
+func demoAddress(port int) string {
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "127.0.0.1:0"
@@ -166,7 +173,7 @@ func writeSample(file string) error {
 // of the user's own is read or written.
 func (d *demo) writeClientConfig(running *daemon) error {
 	addr := running.listeners[0].Addr().(*net.TCPAddr)
-	d.Port = strconv.Itoa(addr.Port)
+	d.Port, d.Web = strconv.Itoa(addr.Port), running.web.doors[0].Addr().String()
 	var hosts strings.Builder
 	for _, k := range running.keys {
 		fmt.Fprintf(&hosts, "[127.0.0.1]:%s %s", d.Port, ssh.MarshalAuthorizedKey(k.PublicKey()))
@@ -197,6 +204,11 @@ bundleup demo on 127.0.0.1 port {{.Port}}. In another terminal:
   # support looks and downloads
   echo 'ls -l acme' | sftp -F ssh_config -b - desk
   scp -F ssh_config desk:/acme/diag.tgz got.tgz
+
+  # without an SSH client
+  curl -u acme:{{.Password}} -T diag.tgz http://{{.Web}}/bundles/by-curl.tgz
+
+  # in a browser: http://{{.Web}} as acme or as desk, secret {{.Password}}
 
   # any other client: host 127.0.0.1, port {{.Port}}, user acme, password {{.Password}}
 

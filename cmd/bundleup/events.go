@@ -9,6 +9,7 @@ import (
 // logEvents writes one line for each end of an upload and each download.
 func logEvents(log *slog.Logger) vfs.Events {
 	return vfs.Events{
+		Opened:   func(p vfs.Peer, u vfs.UploadID) { log.Debug("opened", uploadAttrs(p, u)...) },
 		Accepted: func(p vfs.Peer, r *vfs.Receipt) { log.Info("accepted", receiptAttrs(p, r)...) },
 		Refused: func(p vfs.Peer, r *vfs.Receipt) {
 			log.Info("refused", append(receiptAttrs(p, r), "rule", string(r.Rejection.Rule), "offset", r.Rejection.Offset,
@@ -25,6 +26,9 @@ func logEvents(log *slog.Logger) vfs.Events {
 			log.Info("resumed", append(uploadAttrs(p, u), "kept", size)...)
 		},
 		Removed: func(p vfs.Peer, u vfs.UploadID) { log.Info("removed", uploadAttrs(p, u)...) },
+		Retired: func(u vfs.UploadID) {
+			log.Info("retired", "tenant", u.Tenant, "upload", u.ID, "name", u.Name)
+		},
 		Expired: func(u vfs.UploadID) {
 			log.Info("expired", "tenant", u.Tenant, "upload", u.ID, "name", u.Name)
 		},

@@ -80,7 +80,7 @@ var rooms = map[string]room{
 	},
 	"sshd": {
 		ours:   []string{"auth", "vfs", "vfs/inside", "sshd/sftp", "sshd/scp"},
-		others: []string{"golang.org/x/crypto/ssh"},
+		others: []string{"golang.org/x/crypto/ssh", "golang.org/x/sys/cpu"},
 		reason: "the door lets accounts in to their views; what is stored where is not its business",
 	},
 	"httpd": {

@@ -96,6 +96,7 @@ func indexStored(cmd *cobra.Command, file string, names []string) error {
 	defer s.Close()
 	tree, err := vfs.NewTree(cmd.Context(), vfs.Config{
 		Store: s, Check: checkLimits(cfg.Check), Tenants: func() []auth.Tenant { return nil },
+		Scratch: newScratch,
 	})
 	if err != nil {
 		return err

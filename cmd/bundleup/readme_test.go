@@ -18,6 +18,7 @@ import (
 // The README's commands name a host, a port and a key that a reader has; here they
 // are the script's daemon.
 var readmeRewrites = []struct{ from, to string }{ // regular expressions
+	{`https://support\.example\.com`, "$$WEB"},
 	{`support\.example\.com:2222`, "127.0.0.1:PORTNUMBER"},
 	{`support\.example\.com`, "127.0.0.1"},
 	{`\b2222\b`, "PORTNUMBER"},
@@ -29,6 +30,7 @@ var readmeRewrites = []struct{ from, to string }{ // regular expressions
 	{`\bpsftp -P`, `psftp -batch -hostkey "$$HOSTKEY" -P`},
 	{`\bpscp -P`, `pscp -batch -hostkey "$$HOSTKEY" -P`},
 	{`\bcurl --key`, "curl -sS -k --key"},
+	{`\bcurl -u`, "curl -sS --fail-with-body -u"},
 }
 
 // TestReadme runs every command of the README, in its order, against a real daemon.
@@ -50,6 +52,10 @@ func TestReadme(t *testing.T) {
 			}
 			if strings.Contains(command, "reput") {
 				script.WriteString("exec sh -c 'head -c 100000 diag.tgz >cut.tgz; echo \"put cut.tgz big.tgz\" | sftp -F ssh_config -b - acme || true'\n")
+			}
+			if strings.Contains(command, "$TOKEN") {
+				script.WriteString("exec bundleup token issue --config bundleup.yaml --tenant acme --case 8423\ncp stdout token.txt\nexec sleep 3\n")
+				command = "TOKEN=$(awk '$1 == \"password:\" {print $2}' token.txt)\n" + command
 			}
 			if strings.Contains(command, "account add acme") {
 				script.WriteString("mv accounts.yaml accounts.old\n")

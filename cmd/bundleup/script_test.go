@@ -54,6 +54,7 @@ func scriptParams(dir string) testscript.Params {
 			"daemon":     daemonCmd,
 			"mkbundle":   mkbundleCmd,
 			"mkfile":     mkfileCmd,
+			"smalldisk":  smallDiskCmd,
 			"receipt":    receiptCmd,
 			"same":       sameCmd,
 			"eventually": eventuallyCmd,
@@ -61,9 +62,12 @@ func scriptParams(dir string) testscript.Params {
 	}
 }
 
-// clientCondition is [client:NAME], a program that a script speaks with, or
-// [fuse].
+// clientCondition is [client:NAME], a program that a script speaks with, [fuse] or
+// [mount].
 func clientCondition(cond string) (bool, error) {
+	if cond == "mount" {
+		return canMount()
+	}
 	if cond == "fuse" {
 		// A matter of the kernel, not of what is installed.
 		f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
@@ -125,7 +129,7 @@ func writeServerConfig(dir, listen string) error {
 		if a.tenant != "" {
 			fmt.Fprintf(&accounts, "    tenant: %s\n", a.tenant)
 		}
-		if a.name == "acme" {
+		if a.name == "acme" || a.name == "desk" {
 			hash, err := testHash()
 			if err != nil {
 				return err
@@ -133,7 +137,7 @@ func writeServerConfig(dir, listen string) error {
 			fmt.Fprintf(&accounts, "    password: %q\n", hash)
 		}
 	}
-	conf := "ssh: {listen: [\"" + listen + "\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
+	conf := "ssh: {listen: [\"" + listen + "\"]}\ndata_dir: .\naccounts: accounts.yaml\nstorage: {kind: disk, disk: {root: data}}\nhttp: {listen: [\"127.0.0.1:0\"]}\nmetrics: {listen: [\"127.0.0.1:0\"]}\nlog: {level: info, format: json}\nuploads: {shutdown_grace: 2s}\n"
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "accounts.yaml"), []byte(accounts.String()), 0o600),
 		os.WriteFile(filepath.Join(dir, "bundleup.yaml"), []byte(conf), 0o600),
@@ -146,8 +150,12 @@ var testHash = sync.OnceValues(func() (string, error) { return auth.HashPassword
 // scriptDaemon is the daemon of one script.
 type scriptDaemon struct {
 	dir  string
+	path string // of the bundleup to run; empty: this test's own
 	cmd  *exec.Cmd
 	addr string
+	web  string        // address for HTTP
+	ops  string        // address for operators
+	took time.Duration // from exec to listening
 	logs logBuffer
 	done chan error
 }
@@ -184,6 +192,8 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 		_, port, err := net.SplitHostPort(d.addr)
 		ts.Check(err)
 		ts.Setenv("PORT", port)
+		ts.Setenv("WEB", "http://"+d.web)
+		ts.Setenv("OPS", "http://"+d.ops)
 	case "stop":
 		ts.Check(d.cmd.Process.Signal(syscall.SIGTERM))
 		if err := <-d.done; err != nil {
@@ -206,16 +216,21 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // start runs "bundleup serve" and waits until it listens.
 func (d *scriptDaemon) start() error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	path := d.path
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		path = self
 	}
 	// testscript.Main dispatches on the name that the binary is called by.
-	d.cmd = &exec.Cmd{Path: self, Args: []string{"bundleup", "serve", "--config", filepath.Join(d.dir, "bundleup.yaml")}, Dir: d.dir}
+	d.cmd = &exec.Cmd{Path: path, Args: []string{"bundleup", "serve", "--config", filepath.Join(d.dir, "bundleup.yaml")}, Dir: d.dir}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	if err := d.cmd.Start(); err != nil {
 		return err
 	}
@@ -224,6 +239,7 @@ func (d *scriptDaemon) start() error {
 	go d.follow(stderr, listening)
 	select {
 	case d.addr = <-listening:
+		d.took = time.Since(begun)
 	case <-time.After(time.Minute):
 		return fmt.Errorf("the daemon does not listen:\n%s", d.logs.String())
 	}
@@ -239,7 +255,15 @@ func (d *scriptDaemon) follow(r io.Reader, listening chan<- string) {
 	for lines.Scan() {
 		d.logs.add(lines.Text())
 		var l struct{ Msg, Address string }
-		if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "listening" {
+		if json.Unmarshal(lines.Bytes(), &l) != nil {
+			continue
+		}
+		switch l.Msg {
+		case "listening for http": // comes before "listening"
+			d.web = l.Address
+		case "listening for operators":
+			d.ops = l.Address
+		case "listening":
 			listening <- l.Address
 		}
 	}

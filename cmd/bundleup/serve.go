@@ -16,9 +16,19 @@ import (
 	"bundleup/configs"
 )
 
-// gcPercent halves the CPU that the collector costs per byte received; see
-// docs/ARCHITECTURE.md. GOGC in the environment overrides it.
+// gcPercent halves the CPU that the collector costs per byte received, while
+// there is memory; limits.memory bounds what that costs when uploads are many.
 const gcPercent = 400
+
+// tuneMemory sets both, unless GOGC or GOMEMLIMIT in the environment does.
+func tuneMemory(cfg configs.Config) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(cfg.Limits.Memory))
+	}
+}
 
 func serveCommand() *cobra.Command {
 	var file string
@@ -50,9 +60,7 @@ func serve(ctx context.Context, cfg configs.Config, errw io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	tuneMemory(cfg)
 	d, err := newDaemon(ctx, cfg, log)
 	if err != nil {
 		return err

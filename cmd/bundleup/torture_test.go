@@ -1,13 +1,14 @@
-//go:build torture
+//go:build torture && linux
 
 package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net"
@@ -26,28 +27,33 @@ var (
 	tortureSeed = flag.Uint64("torture.seed", 0, "seed of sizes, clients and faults (0: the clock)")
 )
 
-// torture is one run: a daemon that is killed, a proxy that cuts, clients that try
-// for ever.
+// torture is one run: a daemon that is killed, a proxy that cuts, a disk that fills
+// up, clients that try for ever.
 type torture struct {
 	*testing.T
 	dir    string
 	daemon *scriptDaemon
 	proxy  net.Listener
 	target string
+	lftp   bool   // there is one
+	small  string // the disk of its own; empty where it cannot be filled up
 
 	mu    sync.Mutex // guards rng and conns
 	rng   *rand.Rand
 	conns map[net.Conn]bool
 
-	acked                     sync.Map // name -> content
-	kills, cuts, tries, begun atomic.Int64
+	acked                     sync.Map // name -> SHA-256 of its content
+	kills, stops, cuts, fills atomic.Int64
+	begun, doubles, tries     atomic.Int64
+	told                      atomic.Int64 // clients that read that the disk is full
 	sent, size                atomic.Int64 // bytes on the wire, and of the bundles
 }
 
 // TestTorture sends bundles of random sizes with stock clients through a proxy that
-// cuts connections, to a daemon that is killed at random, and retries each until the
-// client says success. At the end every acknowledged bundle is there byte for byte,
-// and nothing else.
+// cuts connections, to a daemon that is killed and stopped at random and whose disk
+// runs out of blocks and inodes, and retries each until the client says success.
+// Some names are sent by several clients at once. At the end every acknowledged
+// bundle is there byte for byte, and nothing else.
 func TestTorture(t *testing.T) {
 	seed := *tortureSeed
 	if seed == 0 {
@@ -59,6 +65,7 @@ func TestTorture(t *testing.T) {
 	var faults, clients sync.WaitGroup
 	faults.Go(func() { w.killer(stop) })
 	faults.Go(func() { w.cutter(stop) })
+	faults.Go(func() { w.filler(stop) })
 	until := time.Now().Add(*tortureTime)
 	for worker := range 6 {
 		clients.Go(func() {
@@ -67,9 +74,10 @@ func TestTorture(t *testing.T) {
 			}
 		})
 	}
-	clients.Wait()
-	close(stop)
+	time.Sleep(time.Until(until))
+	close(stop) // who is still trying comes to an end
 	faults.Wait()
+	clients.Wait()
 	w.verify()
 }
 
@@ -79,13 +87,18 @@ func newTorture(t *testing.T, seed uint64) *torture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = exec.LookPath("lftp")
+	w.lftp = err == nil
 	w.target = reserved.Addr().String()
 	reserved.Close()
 	if err := writeServerConfig(w.dir, w.target); err != nil {
 		t.Fatal(err)
 	}
+	w.mountSmallDisk()
 	// A kill may cost no more than this of an upload.
 	t.Setenv("BUNDLEUP_UPLOADS_CHECKPOINT", "1MiB")
+	// The disk is to be full to the last block, not to its reserve.
+	t.Setenv("BUNDLEUP_STORAGE_DISK_RESERVE", "0")
 	w.daemon = &scriptDaemon{dir: w.dir}
 	if err := w.daemon.start(); err != nil {
 		t.Fatal(err)
@@ -124,82 +137,8 @@ func (w *torture) random(n int) int {
 	return w.rng.IntN(n)
 }
 
-// killer kills the daemon every few seconds and starts it anew.
-func (w *torture) killer(stop chan struct{}) {
-	for {
-		select {
-		case <-stop:
-			return
-		case <-time.After(time.Duration(2000+w.random(4000)) * time.Millisecond):
-		}
-		w.daemon.cleanup()
-		w.kills.Add(1)
-		if err := w.daemon.start(); err != nil {
-			w.Errorf("restart: %v", err)
-			return
-		}
-	}
-}
-
-// cutter cuts one connection after the other.
-func (w *torture) cutter(stop chan struct{}) {
-	for {
-		select {
-		case <-stop:
-			return
-		case <-time.After(time.Duration(100+w.random(400)) * time.Millisecond):
-		}
-		w.mu.Lock()
-		for c := range w.conns {
-			c.Close()
-			delete(w.conns, c)
-			w.cuts.Add(1)
-			break
-		}
-		w.mu.Unlock()
-	}
-}
-
-func (w *torture) serveProxy() {
-	for {
-		c, err := w.proxy.Accept()
-		if err != nil {
-			return
-		}
-		go w.pipe(c)
-	}
-}
-
-// pipe carries one connection, slowly enough to be cut in the middle.
-func (w *torture) pipe(c net.Conn) {
-	defer c.Close()
-	d, err := net.Dial("tcp", w.target)
-	if err != nil {
-		return
-	}
-	defer d.Close()
-	w.mu.Lock()
-	w.conns[c] = true
-	w.mu.Unlock()
-	go func() {
-		io.Copy(c, d)
-		c.Close()
-	}()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(buf)
-		w.sent.Add(int64(n))
-		if _, werr := d.Write(buf[:n]); err != nil || werr != nil {
-			break
-		}
-		time.Sleep(4 * time.Millisecond)
-	}
-	w.mu.Lock()
-	delete(w.conns, c)
-	w.mu.Unlock()
-}
-
-// upload makes a bundle and tries until a client says that it is there.
+// upload makes a bundle and lets one client try until it is told success, or
+// several at once, as a script does that is started again while it still runs.
 func (w *torture) upload(name string) {
 	path := filepath.Join(w.dir, name)
 	content := tortureBundle(w.T, 1+w.random(1<<(12+w.random(13))), uint64(w.random(1<<30)))
@@ -210,53 +149,79 @@ func (w *torture) upload(name string) {
 	defer os.Remove(path)
 	w.begun.Add(1)
 	w.size.Add(int64(len(content)))
+	clients := 1
+	if w.random(6) == 0 {
+		clients = 2 + w.random(2)
+		w.doubles.Add(1)
+	}
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() { w.insist(name) })
+	}
+	wg.Wait()
+	w.acked.Store(name, sha256.Sum256(content))
+}
+
+// insist tries until a client says that the bundle is there.
+func (w *torture) insist(name string) {
 	for range 1000 {
 		w.tries.Add(1)
 		if w.try(name) {
-			w.acked.Store(name, content)
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(time.Duration(50+w.random(100)) * time.Millisecond)
 	}
 	w.Errorf("%s: 1000 tries and no success", name)
 }
 
-// try runs one client once. A resume falls back to a fresh start where there is
-// nothing to continue.
+// try runs one client once, mostly one that resumes. A resume falls back to a fresh
+// start where there is nothing to continue.
 func (w *torture) try(name string) bool {
-	args, input := []string{"sftp", "-F", "proxied_ssh_config", "-b", "-", "acme"}, "reput "+name+"\n"
-	switch w.random(8) {
+	account := []string{"acme", "acme", "acme", "acme-ci"}[w.random(4)]
+	args, input := []string{"sftp", "-F", "proxied_ssh_config", "-b", "-", account}, "reput "+name+"\n"
+	switch w.random(10) {
 	case 0:
 		input = "put " + name + "\n"
 	case 1:
-		args = []string{"scp", "-F", "proxied_ssh_config", name, "acme:"}
+		args = []string{"scp", "-F", "proxied_ssh_config", name, account + ":"}
 	case 2:
-		args = []string{"scp", "-O", "-F", "proxied_ssh_config", name, "acme:"}
+		args = []string{"scp", "-O", "-F", "proxied_ssh_config", name, account + ":"}
+	case 3, 4:
+		if w.lftp {
+			args, input = []string{"lftp", "-c", fmt.Sprintf(`set sftp:connect-program "ssh -a -x -F proxied_ssh_config"; set net:max-retries 1; set net:timeout 20; open sftp://%s:@%s; put -c %s`, account, account, name)}, ""
+		}
 	}
 	out, ok := w.run(args, input)
-	if !ok && strings.Contains(out, "refused at byte") {
-		w.Errorf("%s was refused: %s", name, out)
-	}
 	// What sftp says where the server has nothing of the file, or all of it.
 	if strings.Contains(out, "No such file") || strings.Contains(out, "bigger or same size") || strings.Contains(out, "not found") {
-		_, ok = w.run(args, "put "+name+"\n")
+		out, ok = w.run([]string{"sftp", "-F", "proxied_ssh_config", "-b", "-", account}, "put "+name+"\n")
 	}
 	return ok
 }
 
 func (w *torture) run(args []string, input string) (out string, ok bool) {
-	cmd := exec.Command(args[0], args[1:]...)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = w.dir
 	cmd.Stdin = strings.NewReader(input)
+	cmd.WaitDelay = time.Second // an ssh of its own may have its output open
 	text, err := cmd.CombinedOutput()
-	return string(text), err == nil
+	out = string(text)
+	if strings.Contains(out, "refused at byte") {
+		w.Errorf("%v was refused: %s", args, out)
+	}
+	if strings.Contains(out, "the server's disk is full: nothing was lost") {
+		w.told.Add(1)
+	}
+	return out, err == nil
 }
 
 // verify holds what is stored against what was acknowledged.
 func (w *torture) verify() {
-	want := map[string][]byte{}
+	want := map[string][sha256.Size]byte{}
 	w.acked.Range(func(k, v any) bool {
-		want[k.(string)] = v.([]byte)
+		want[k.(string)] = v.([sha256.Size]byte)
 		return true
 	})
 	resumes := 0
@@ -269,20 +234,13 @@ func (w *torture) verify() {
 		if err != nil {
 			return err
 		}
-		if content, ok := want[e.Name()]; !ok || !bytes.Equal(got, content) {
-			w.Errorf("%s: %d bytes are stored, acknowledged: %v with %d", e.Name(), len(got), ok, len(content))
+		if sum, ok := want[e.Name()]; !ok || sha256.Sum256(got) != sum {
+			w.Errorf("%s: %d bytes are stored that nobody was told of (acknowledged under that name: %v)", e.Name(), len(got), ok)
 		}
 		delete(want, e.Name())
-		doc, err := os.ReadFile(filepath.Join(w.dir, "data", "records", "acme", e.Name(), "receipt.json"))
-		if err != nil {
-			return err
-		}
-		var r struct{ Resumes int }
-		if err := json.Unmarshal(doc, &r); err != nil {
-			return err
-		}
-		resumes += r.Resumes
-		return nil
+		n, err := w.receiptResumes(e.Name())
+		resumes += n
+		return err
 	})
 	if err != nil {
 		w.Error(err)
@@ -290,8 +248,34 @@ func (w *torture) verify() {
 	for name := range want {
 		w.Errorf("%s was acknowledged and is lost", name)
 	}
-	w.Logf("uploads %d, tries %d, kills %d, cuts %d, resumes %d", w.begun.Load(), w.tries.Load(), w.kills.Load(), w.cuts.Load(), resumes)
+	w.wantNoLitter()
+	w.Logf("uploads %d, of them by several clients at once %d; tries %d; kills %d, stops %d, cuts %d, disk full %d (told to clients %d), resumes %d",
+		w.begun.Load(), w.doubles.Load(), w.tries.Load(), w.kills.Load(), w.stops.Load(), w.cuts.Load(), w.fills.Load(), w.told.Load(), resumes)
 	w.Logf("bytes of bundles %d, on the wire %d, sent twice %d (with the protocol)", w.size.Load(), w.sent.Load(), w.sent.Load()-w.size.Load())
+}
+
+func (w *torture) receiptResumes(name string) (int, error) {
+	doc, err := os.ReadFile(filepath.Join(w.dir, "data", "records", "acme", name, "receipt.json"))
+	if err != nil {
+		return 0, err
+	}
+	var r struct{ Resumes int }
+	return r.Resumes, json.Unmarshal(doc, &r)
+}
+
+// wantNoLitter starts the daemon once more: all uploads have ended, so nothing of
+// one may be left.
+func (w *torture) wantNoLitter() {
+	w.daemon.cleanup()
+	if err := w.daemon.start(); err != nil {
+		w.Error(err)
+	}
+	for _, pattern := range []string{"uploads/*/*", "records/.tmp/*", "records/*/*/.*"} {
+		left, err := filepath.Glob(filepath.Join(w.dir, "data", pattern))
+		if err != nil || len(left) > 0 {
+			w.Errorf("litter in %s: %q, %v", pattern, left, err)
+		}
+	}
 }
 
 // tortureBundle is a sound bundle of about n incompressible bytes.

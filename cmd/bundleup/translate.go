@@ -27,7 +27,10 @@ func loadDirectory(path string) (*auth.Directory, error) {
 	}
 	tenants := make([]auth.TenantInfo, len(file.Tenants))
 	for i, t := range file.Tenants {
-		tenants[i] = auth.TenantInfo{Name: auth.Tenant(t.Name), Quota: int64(t.Quota), Retention: time.Duration(t.Retention)}
+		tenants[i] = auth.TenantInfo{
+			Name: auth.Tenant(t.Name), Quota: int64(t.Quota), QuotaFiles: t.QuotaFiles, QuotaDaily: int64(t.QuotaDaily),
+			Retention: time.Duration(t.Retention), Hold: t.Hold,
+		}
 	}
 	d, err := auth.NewDirectory(tenants, accounts)
 	if invalid := (*auth.InvalidError)(nil); errors.As(err, &invalid) {
@@ -55,7 +58,28 @@ func account(a configs.Account) (auth.Account, error) {
 	if out.Keys, err = publicKeys(a.Keys); err != nil {
 		return auth.Account{}, err
 	}
-	return out, nil
+	return out, restrict(&out, a)
+}
+
+// restrict gives an account what narrows its logins.
+func restrict(out *auth.Account, a configs.Account) error {
+	for i, s := range a.Require {
+		m, err := auth.ParseMethod(s)
+		if err != nil {
+			return fmt.Errorf("require[%d]: %w", i, err)
+		}
+		out.Require = append(out.Require, m)
+	}
+	for i, s := range a.From {
+		p, err := auth.ParseNetwork(s)
+		if err != nil {
+			return fmt.Errorf("from[%d]: %w", i, err)
+		}
+		out.From = append(out.From, p)
+	}
+	out.Expires, out.Disabled = a.Expires.Time, a.Disabled
+	out.MaxSessions, out.Bandwidth = a.MaxSessions, int64(a.Bandwidth)
+	return nil
 }
 
 func publicKeys(lines []string) (keys []ssh.PublicKey, err error) {

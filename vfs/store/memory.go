@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -39,9 +40,10 @@ const (
 	OpWriteAside   Op = "write aside"
 	OpOpenRecord   Op = "open record"
 	OpStreamRecord Op = "stream record"
+	OpErase        Op = "erase"
 )
 
-// Memory is a Store, Resumer, Recorder, LargeRecorder and Toucher that lives in memory, for
+// Memory is a Store, Resumer, Recorder, LargeRecorder, Toucher and Eraser in memory, for
 // tests and demonstrations. It keeps every promise of the interfaces except
 // that of outliving the process; Crash stands for that. Its fields may be set
 // before first use and not after.
@@ -293,6 +295,27 @@ func (m *Memory) Touch(ctx context.Context, key Key, mtime time.Time) error {
 	})
 }
 
+// Erase implements Eraser.
+func (m *Memory) Erase(ctx context.Context, key Key) error {
+	return m.do(ctx, OpErase, string(key), func() error {
+		if err := key.CheckObject(); err != nil {
+			return err
+		}
+		_, isDir := m.dirs[key]
+		if m.objects[key] == nil && m.records[key] == nil && !isDir {
+			return fs.ErrNotExist
+		}
+		children, _ := m.children(key) // none where key is no directory
+		if len(children) > 0 {
+			return errors.New("the directory is not empty")
+		}
+		delete(m.objects, key)
+		delete(m.records, key)
+		delete(m.dirs, key)
+		return nil
+	})
+}
+
 // memReader is one open sealed object.
 type memReader struct {
 	*bytes.Reader
@@ -330,11 +353,12 @@ func (m *Memory) putDoc(key Key, name string, doc []byte, now time.Time) {
 }
 
 var (
-	_ Store    = (*Memory)(nil)
-	_ Resumer  = (*Memory)(nil)
-	_ Recorder = (*Memory)(nil)
-	_ Toucher  = (*Memory)(nil)
+	_ Store     = (*Memory)(nil)
+	_ Resumer   = (*Memory)(nil)
+	_ Recorder  = (*Memory)(nil)
+	_ Toucher   = (*Memory)(nil)
+	_ Eraser    = (*Memory)(nil)
+	_ io.Reader = (*memReader)(nil)
 
 	_ LargeRecorder = (*Memory)(nil)
-	_ io.Reader     = (*memReader)(nil)
 )

@@ -51,7 +51,7 @@ func (w *memWriter) Write(p []byte) (int, error) {
 // Save implements Writer.
 func (w *memWriter) Save(ctx context.Context, state []byte) error {
 	return w.do(ctx, OpSave, func() error {
-		if w.failed != nil {
+		if w.failed != nil && !errors.Is(w.failed, ErrFull) {
 			return w.failed
 		}
 		w.u.saved = true

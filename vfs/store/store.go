@@ -58,7 +58,8 @@ type Writer interface {
 	// Write appends. The bytes need not be durable when it returns, but the
 	// medium pushes them out as they come, so that Save and Seal have only a
 	// bounded rest left to sync. A failure is sticky: what was saved before
-	// can be resumed, but this Writer saves and seals no more.
+	// can be resumed, but this Writer saves and seals no more. Only after
+	// ErrFull a medium may still Save the bytes that it took.
 	io.Writer
 
 	// Save makes every byte written so far durable, and then, never before,
@@ -147,6 +148,25 @@ type LargeRecorder interface {
 // modification time, the one attribute that clients may send late.
 type Toucher interface {
 	Touch(ctx context.Context, key Key, mtime time.Time) error
+}
+
+// Spacer is the optional capability of telling how much the medium can take.
+type Spacer interface {
+	// Free is how many bytes are left.
+	Free(ctx context.Context) (uint64, error)
+}
+
+// Eraser is the optional capability of removing what was sealed. It serves an
+// operator's order to erase, and retention; nothing that a peer asks for may lead
+// to it.
+type Eraser interface {
+	// Erase removes what is at key for good: a sealed object with all its
+	// documents, documents without an object, or a directory with nothing in
+	// it; one that is not empty is an error. When it returns nil all of it is
+	// durably gone; after a crash or an error the object may be gone and its
+	// documents not, and Erase can be called again. Objects that are open stay
+	// readable. Where nothing is, the error wraps fs.ErrNotExist.
+	Erase(ctx context.Context, key Key) error
 }
 
 // Object is a sealed object, open for reading. ReadAt is safe for concurrent

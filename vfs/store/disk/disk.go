@@ -12,7 +12,7 @@
 // completes it. A link, which cannot replace, decides who owns a key. All
 // access goes through an os.Root, so no symbolic link leads out of it.
 //
-// What it leaves out: expiry, quotas and any removal of what was sealed.
+// What it leaves out: expiry and quotas. What was sealed goes by Erase only.
 // Files have mode 0600 and directories 0700: bundles are a customer's secrets
 // and the daemon is the only reader. A backup runs as the same user or root.
 //
@@ -63,7 +63,8 @@ type Report struct {
 	Err        error
 }
 
-// Store implements store.Store, Resumer, Recorder, LargeRecorder and Toucher.
+// Store implements store.Store, Resumer, Recorder, LargeRecorder, Toucher and
+// Eraser.
 type Store struct {
 	files  files
 	now    func() time.Time
@@ -206,6 +207,7 @@ var (
 	_ store.Resumer  = (*Store)(nil)
 	_ store.Recorder = (*Store)(nil)
 	_ store.Toucher  = (*Store)(nil)
+	_ store.Eraser   = (*Store)(nil)
 
 	_ store.LargeRecorder = (*Store)(nil)
 )

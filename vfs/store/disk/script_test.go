@@ -279,6 +279,13 @@ func (c *script) play() {
 	e.write("lost too")
 	e.suspend()
 
+	j := c.create("globex/J.tgz") // what the janitor does
+	j.write("given up")
+	j.save()
+	j.suspend()
+	j.resume()
+	j.discard()
+
 	c.put("acme/G.tgz", "receipt.json", "refused")
 	c.put("acme/H.tgz", "receipt.json", "refused")
 	c.put("acme/H.tgz", "receipt.json", "refused again")

@@ -47,6 +47,9 @@ func (in *intent) waiting(doc string) string { return in.records() + "/." + stri
 func (w *writer) Seal(ctx context.Context, key store.Key, meta store.Meta) error {
 	err := w.ready(ctx)
 	if err == nil {
+		err = w.full
+	}
+	if err == nil {
 		err = store.CheckSeal(key, meta)
 	}
 	if err == nil {

@@ -48,8 +48,10 @@ type writer struct {
 	off      int64 // bytes written
 	pushed   int64 // start of the first window not pushed yet
 	saved    bool  // a state is on the disk
+	reserved bool  // the reserve was made, or tried
 	anchored bool  // the names of the directory, data and name are durable
 	failed   error // sticky: the data's bytes can no longer be trusted
+	full     error // sticky: no room for more, but what was taken can be saved
 	closed   bool
 }
 
@@ -140,6 +142,9 @@ func (w *writer) wrap(op string, err error) error {
 // Write implements store.Writer.
 func (w *writer) Write(p []byte) (int, error) {
 	err := w.ready(context.Background())
+	if err == nil {
+		err = w.full
+	}
 	if err == nil && w.up.half {
 		err = errHalf
 	}
@@ -148,16 +153,22 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	n, err := w.f.Write(p)
 	w.off += int64(n)
-	if err == nil {
-		err = w.push()
+	switch {
+	case err == nil:
+		w.failed = w.push()
+		err = w.failed
+	case isFull(err):
+		w.full = err
+	default:
+		w.failed = err
 	}
-	w.failed = err
 	return n, w.wrap("write", err)
 }
 
 // push starts the write-back of every full window.
 func (w *writer) push() error {
 	for ; w.off-w.pushed >= window; w.pushed += window {
+		w.keepRoom()
 		if err := w.f.Flush(w.pushed, window, false); err != nil {
 			return err
 		}
@@ -213,6 +224,15 @@ func (w *writer) save(state []byte) error {
 	if err := w.sync(w.f.SyncData); err != nil {
 		return err
 	}
+	err := w.keep(state)
+	if err != nil && isFull(err) && w.giveRoom() {
+		err = w.keep(state)
+	}
+	return err
+}
+
+// keep makes state durable behind the data that is.
+func (w *writer) keep(state []byte) error {
 	if err := w.anchor(); err != nil {
 		return err
 	}

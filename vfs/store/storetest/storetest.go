@@ -1,6 +1,7 @@
 // Package storetest proves the promises of package store on any medium: one
 // suite that memory, disk and S3 run. A capability that a medium does not have
-// (Resumer, Recorder, LargeRecorder, AsideWriter, Toucher) is not tested; everything else must hold.
+// (Resumer, Recorder, LargeRecorder, AsideWriter, Toucher, Eraser) is not tested;
+// everything else must hold.
 package storetest
 
 import (
@@ -55,6 +56,10 @@ func Run(t *testing.T, open func(t *testing.T) Reopen) {
 		{"LargeRecords", testLargeRecords},
 		{"LargeRecordReplaced", testLargeReplaced},
 		{"Touch", testTouch},
+		{"Erase", testErase},
+		{"EraseMissing", testEraseMissing},
+		{"EraseDocuments", testEraseDocuments},
+		{"EraseDirectory", testEraseDirectory},
 		{"ReadAt", testReadAt},
 		{"ConcurrentReaders", testReaders},
 		{"BadKeys", testBadKeys},
