@@ -1,6 +1,9 @@
 package inflate
 
-import "math/bits"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // The Huffman tables are those of libdeflate: a look-up by the next bits gives an
 // entry that holds all there is to know of a symbol, so that one addition and one
@@ -119,26 +122,22 @@ func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partia
 		return false
 	}
 	if longest == 0 || used < complete {
-		return partial && longest <= 1 && buildPartial(table[:1<<tableBits], lens, entries)
+		return partial && longest <= 1 && buildPartial(table, lens, entries, tableBits)
 	}
 	fillTable(table, sortSymbols(lens, &count), entries, &count, tableBits)
 	return true
 }
 
 // buildPartial fills the table of a code with one symbol, or with none: bits that
-// are no code lead to an entry that must not be used.
-func buildPartial[E entry](table []E, lens []uint8, entries []E) bool {
+// are no code lead to an entry that must not be used. A block with such a code can
+// be eleven bytes long, so that a flood of them is a flood of tables.
+func buildPartial[E entry](table []E, lens []uint8, entries []E, tableBits uint) bool {
 	const unused = special | 1<<8 | 1
-	for i := range table {
-		table[i] = unused
+	table[0], table[1] = unused, unused
+	if sym := bytes.IndexByte(lens, 1); sym >= 0 {
+		table[0] = entries[sym] + 1<<8 + 1
 	}
-	for sym, l := range lens {
-		if l == 1 {
-			for i := 0; i < len(table); i += 2 {
-				table[i] = entries[sym] + 1<<8 + 1
-			}
-		}
-	}
+	double(table, 2, 1, tableBits)
 	return true
 }
 
