@@ -28,6 +28,7 @@ type Check struct {
 	body     int64            // where the member's deflated bytes begin
 	dec      *inflate.Decoder // nil until a body comes, and after a rejection
 	tar      walker
+	rec      *recorder // nil unless it records
 
 	rejection *Rejection // sticky
 }
@@ -70,7 +71,7 @@ func (c *Check) Write(p []byte) (n int, err error) {
 	if r == nil {
 		return len(p), nil
 	}
-	c.rejection, c.dec, c.tar.names.slots = r, nil, nil // whose memory is large
+	c.rejection, c.dec, c.rec, c.tar.names.slots = r, nil, nil, nil // whose memory is large
 	return int(min(max(r.Offset-start, 0), int64(len(p)))), r
 }
 
@@ -192,12 +193,15 @@ func (c *Check) takePadding(p []byte) (int, *Rejection) {
 	return 0, c.place(c.in+int64(n), trailing())
 }
 
+// grainBits is the binary logarithm of the largest grain.
+const grainBits = 14
+
 // grain is how far apart the places are that a rejection of what the tar
 // inside shows can name: 16 bytes at first, a 64th of the way up to 4 KiB.
 // The decoder is fed a grain at a time, so that these places, and those at
 // which the ratio is judged, do not depend on the writes.
 func grain(at int64) int64 {
-	return 1 << min(max(bits.Len64(uint64(at))-7, 4), 14)
+	return 1 << min(max(bits.Len64(uint64(at))-7, 4), grainBits)
 }
 
 // takeBody decodes up to the end of the grain.
@@ -211,14 +215,19 @@ func (c *Check) takeBody(p []byte) (n int, r *Rejection) {
 		if r := c.output(out); r != nil {
 			return 0, c.place(page, r)
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return 0, c.corrupt(page, err)
+		}
+		at := c.in + int64(n)
+		if c.rec != nil {
+			c.record(p[n-k:n], at, status, at == page+g)
+		}
+		switch {
 		case status == inflate.Done:
 			c.frame.next(inCRC)
-			return n, c.ratio(c.in + int64(n))
-		case status == inflate.NeedInput && c.in+int64(n) == page+g:
-			return n, c.ratio(page + g)
+			return n, c.ratio(at)
+		case status == inflate.NeedInput && at == page+g:
+			return n, c.ratio(at)
 		case status == inflate.NeedInput:
 			return n, nil
 		}
@@ -232,12 +241,27 @@ func (c *Check) output(out []byte) *Rejection {
 	if over {
 		out = out[:max(room, 0)]
 	}
-	c.frame.output(out)
-	c.unpacked += int64(len(out))
-	if r := c.tar.write(out); r != nil || !over {
+	for c.rec != nil && len(out) > 0 { // up to the chunk's end
+		part := out[:min(int64(len(out)), chunkLen-c.unpacked%chunkLen)]
+		if r := c.walk(part); r != nil {
+			return r
+		}
+		if c.unpacked%chunkLen == 0 {
+			c.rec.chunk(c.frame.crc, c.unpacked)
+		}
+		out = out[len(part):]
+	}
+	if r := c.walk(out); r != nil || !over {
 		return r
 	}
 	return reject(RuleLimit, "the bundle unpacks to more than "+thousands(c.limits.MaxUnpacked)+" bytes", mendLimit)
+}
+
+// walk sums up the output and walks the tar stream in it.
+func (c *Check) walk(out []byte) *Rejection {
+	c.frame.output(out)
+	c.unpacked += int64(len(out))
+	return c.tar.write(out)
 }
 
 // corrupt says what the decoder found wrong.

@@ -31,14 +31,19 @@ func (w *walker) start(b *block, next int64) *Rejection {
 	}
 	w.entry = Entry{
 		Name: w.name, Linkname: w.link, Size: size, RealSize: size,
-		Mode: uint32(mode & 0o7777), ModTime: time.Unix(mtime, 0), Offset: next,
+		Mode: uint32(mode & 0o7777), ModTime: time.Unix(mtime, 0), Offset: next, Header: next - blockSize,
+	}
+	if w.ext.chain > 0 {
+		w.entry.Header = w.ext.from
 	}
 	if w.ext.hasTime {
 		w.entry.ModTime = time.Unix(w.ext.seconds, w.ext.nsc)
 	}
+	w.names.implied = 0
 	if r := w.judge(b.typeflag(), size); r != nil {
 		return r
 	}
+	w.entry.implied = w.names.implied
 	return w.startData(b)
 }
 
@@ -169,6 +174,9 @@ func (w *walker) enter() {
 	w.entries++
 	if w.onEntry != nil {
 		w.onEntry(&w.entry)
+	}
+	if w.rec != nil {
+		w.rec.enter(&w.entry)
 	}
 	w.ext.reset()
 	w.skip(w.entry.Size + padding(w.entry.Size))

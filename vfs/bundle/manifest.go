@@ -45,4 +45,7 @@ type Entry struct {
 	Mode     uint32
 	ModTime  time.Time
 	Offset   int64 // of the stored bytes, in the unpacked stream
+	Header   int64 // of the first header block, extension headers included
+
+	implied int // directories that the name is the first to stand for
 }

@@ -75,6 +75,8 @@ type names struct {
 	used  int
 	max   int // of used: a name of 4 KiB may imply 2,000 directories
 
+	implied int // directories that were new, since it was set to 0
+
 	// dir is the directory of the name placed last, with its slash, and
 	// dirHash the hash up to it. All its components are directories and will
 	// stay such: a name below it need not look them up again.
@@ -182,6 +184,9 @@ func (t *names) enter(h uint64, k kind, implied bool) *Rejection {
 			return reject(RuleLimit, "the archive has too many names and directories", mendLimit)
 		}
 		t.used++
+		if implied {
+			t.implied++
+		}
 	}
 	t.slots[i] = h&^kindBits | uint64(k)
 	return nil

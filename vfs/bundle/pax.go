@@ -14,6 +14,7 @@ const (
 // extension is what the extension headers say about the entry behind them.
 type extension struct {
 	chain int   // headers so far
+	from  int64 // where the first one begins
 	bytes int64 // in them
 	local bool  // one was a local PAX header
 

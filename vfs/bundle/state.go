@@ -12,17 +12,20 @@ import (
 )
 
 // stateMagic begins every saved state; its last byte is the version.
-const stateMagic = "bundle check\x00\x01"
+const stateMagic = "bundle check\x00\x02"
 
 // maxDecoderState is more than a decoder needs for its 32 KiB of history.
 const maxDecoderState = 64 << 10
 
 // AppendBinary appends the state of the check between two writes: about 35 KiB
-// and 8 bytes for each name. A stream that was refused has no state to go on
+// and 8 bytes for each name, and at times 100 KiB more if it records. A stream that was refused has no state to go on
 // from, which is an error.
 func (c *Check) AppendBinary(b []byte) ([]byte, error) {
 	if c.rejection != nil {
 		return b, errors.New("save check: the stream was refused")
+	}
+	if c.rec != nil && len(c.rec.out) > 0 {
+		return b, errors.New("save check: the index was not taken")
 	}
 	start := len(b)
 	e := &codec{b: append(b, stateMagic...)}
@@ -34,9 +37,9 @@ func (c *Check) AppendBinary(b []byte) ([]byte, error) {
 }
 
 // UnmarshalBinary takes up the state that AppendBinary gave, in this process
-// or another. The limits and OnEntry stay those of c. The bytes are not
-// trusted: whatever they are, the check stays within its bounds; on an error c
-// is as it was.
+// or another. The limits and OnEntry stay those of c; it goes on to record if
+// both did. The bytes are not trusted: whatever they are, the check stays within
+// its bounds; on an error c is as it was.
 func (c *Check) UnmarshalBinary(b []byte) error {
 	n := len(b) - 4
 	if n < len(stateMagic) || string(b[:len(stateMagic)]) != stateMagic {
@@ -54,7 +57,10 @@ func (c *Check) UnmarshalBinary(b []byte) error {
 	if d.err != nil {
 		return fmt.Errorf("restore check: %w", d.err)
 	}
-	fresh.tar.onEntry = c.tar.onEntry
+	if c.rec == nil {
+		fresh.rec = nil
+	}
+	fresh.tar.onEntry, fresh.tar.rec = c.tar.onEntry, fresh.rec
 	*c = *fresh
 	return nil
 }
@@ -75,6 +81,20 @@ func (c *Check) fields(d *codec) {
 	}
 	c.tar.pos = c.unpacked
 	c.tar.fields(d)
+	c.recorder(d)
+}
+
+// recorder is part of a state if the check records.
+func (c *Check) recorder(d *codec) {
+	on := c.rec != nil
+	if d.flag(&on); !on {
+		c.rec = nil
+		return
+	}
+	if d.load {
+		c.rec = &recorder{}
+	}
+	c.rec.fields(d)
 }
 
 func (c *Check) decoder(d *codec) {
@@ -144,6 +164,7 @@ const maxHeld = maxName
 
 func (e *extension) fields(d *codec) {
 	coded(d, "chain", &e.chain, 0, maxChain)
+	coded(d, "extension offset", &e.from, 0, math.MaxInt64)
 	coded(d, "extension bytes", &e.bytes, 0, maxRecords)
 	for _, p := range []*bool{&e.local, &e.gnuName, &e.gnuLink, &e.paxName, &e.paxLink, &e.hasSize, &e.hasTime} {
 		d.flag(p)
@@ -209,6 +230,8 @@ func (e *Entry) fields(d *codec) {
 	coded(d, "entry real size", &e.RealSize, 0, math.MaxInt64)
 	coded(d, "mode", &e.Mode, 0, 0o7777)
 	coded(d, "offset", &e.Offset, 0, math.MaxInt64)
+	coded(d, "header", &e.Header, 0, math.MaxInt64)
+	coded(d, "implied", &e.implied, 0, maxName)
 	s, ns := e.ModTime.Unix(), e.ModTime.Nanosecond()
 	coded(d, "seconds", &s, math.MinInt64, math.MaxInt64)
 	coded(d, "nanoseconds", &ns, 0, 999_999_999)

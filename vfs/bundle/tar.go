@@ -20,6 +20,7 @@ const (
 type walker struct {
 	maxEntries int64
 	onEntry    func(*Entry)
+	rec        *recorder // nil unless the check records
 
 	stage   stage
 	pos     int64 // bytes walked
@@ -115,7 +116,7 @@ func (w *walker) header(b *block, next int64) *Rejection {
 	}
 	switch b.typeflag() {
 	case 'x', 'X', 'g', 'L', 'K':
-		return w.extension(b)
+		return w.extension(b, next-blockSize)
 	}
 	return w.start(b, next)
 }
@@ -139,7 +140,7 @@ func (w *walker) noHeader(b []byte) *Rejection {
 
 // extension takes the header of an extension header: PAX local (x, X in
 // Solaris) and global (g), GNU long name (L) and long link (K).
-func (w *walker) extension(b *block) *Rejection {
+func (w *walker) extension(b *block, at int64) *Rejection {
 	if _, _, bad := b.numbers(); bad != "" {
 		return badNumber(bad)
 	}
@@ -148,6 +149,9 @@ func (w *walker) extension(b *block) *Rejection {
 		return badNumber("size")
 	}
 	e := &w.ext
+	if e.chain == 0 {
+		e.from = at
+	}
 	e.chain++
 	if e.chain > maxChain {
 		return badRecord("more than four extension headers stand in front of one entry")
