@@ -35,7 +35,7 @@ func (e *extension) pending() bool { return e.local || e.gnuName || e.gnuLink }
 // reset forgets everything but the memory of the names.
 func (e *extension) reset() {
 	if e.chain > 0 {
-		*e = extension{name: e.name[:0], link: e.link[:0], sparse: sparse{name: e.sparse.name[:0]}}
+		*e = extension{name: e.name[:0], link: e.link[:0], sparse: sparse{name: e.sparse.name[:0], m: sparseMap{keep: e.sparse.m.keep}}}
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *sparse) judge(size int64) *Rejection {
 }
 
 // sparseMap adds up a map of fragments as it comes, offset and length in turn.
-// It keeps no fragment: sorted and apart is all they must be.
+// A check keeps no fragment: sorted and apart is all they must be.
 type sparseMap struct {
 	fragments int
 	end       int64 // of the last fragment
@@ -100,6 +100,8 @@ type sparseMap struct {
 	off       int64
 	num       int64 // the decimal number at hand, in the textual forms
 	digits    int
+
+	keep *[]fragment // where the fragments are kept for a Reader; mostly nil
 }
 
 // add takes the next offset or length.
@@ -120,6 +122,9 @@ func (m *sparseMap) add(v int64) *Rejection {
 	}
 	m.end = m.off + v
 	m.sum += v
+	if m.keep != nil {
+		*m.keep = append(*m.keep, fragment{at: m.off, length: v})
+	}
 	return nil
 }
 
@@ -246,7 +251,7 @@ func (w *walker) startOldSparse(b *block) *Rejection {
 	case !ok || digits == 0 || real < 0:
 		return badSparse("a sparse file has no real size")
 	}
-	w.entry.Sparse, w.entry.RealSize, w.fragments = true, real, sparseMap{}
+	w.entry.Sparse, w.entry.RealSize, w.fragments = true, real, sparseMap{keep: w.fragments.keep}
 	more, r := oldSparse(b[386:482], b[482], &w.fragments)
 	return w.endFragments(more, r)
 }
@@ -279,7 +284,7 @@ func (w *walker) startMap() *Rejection {
 	}
 	w.enter()
 	w.stage, w.need = inMap, w.entry.Size
-	w.fragments, w.fmap = sparseMap{}, mapReader{real: w.entry.RealSize}
+	w.fragments, w.fmap = sparseMap{keep: w.fragments.keep}, mapReader{real: w.entry.RealSize}
 	return nil
 }
 
