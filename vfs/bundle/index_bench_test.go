@@ -18,7 +18,7 @@ import (
 // journal costs and how large the index is.
 func benchRecord(b *testing.B, data []byte, unpacked int) {
 	b.SetBytes(int64(unpacked))
-	var plain, recorded time.Duration
+	least := map[bool]time.Duration{} // other programs only ever add to it
 	for b.Loop() {
 		for _, record := range []bool{false, true} {
 			c, took := NewCheck(Limits{}), time.Now()
@@ -32,14 +32,12 @@ func benchRecord(b *testing.B, data []byte, unpacked int) {
 				}
 				j = c.Index(j[:0])
 			}
-			if record {
-				recorded += time.Since(took)
-			} else {
-				plain += time.Since(took)
+			if d := time.Since(took); least[record] == 0 || d < least[record] {
+				least[record] = d
 			}
 		}
 	}
-	b.ReportMetric(100*(recorded.Seconds()/plain.Seconds()-1), "%cost")
+	b.ReportMetric(100*(least[true].Seconds()/least[false].Seconds()-1), "%cost")
 	var index bytes.Buffer
 	if _, err := BuildIndex(context.Background(), &index, bytes.NewReader(data), Limits{}, BuildOptions{}); err != nil {
 		b.Fatal(err)
