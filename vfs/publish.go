@@ -59,12 +59,15 @@ func (a *area) seal(ctx context.Context, w store.Writer, r *Receipt, mtime time.
 		return err
 	}
 	meta := store.Meta{ModTime: mtime, Docs: map[string][]byte{acceptedDoc: doc}}
-	return w.Seal(ctx, a.key(r.StoredAs), meta)
+	start := a.tree.cfg.Now()
+	err = w.Seal(ctx, a.key(r.StoredAs), meta)
+	a.tree.observe("seal", start, err)
+	return err
 }
 
 // receipt is the one of the bundle that stands under the name.
 func (a *area) receipt(ctx context.Context, name string) (*Receipt, error) {
-	doc, err := a.tree.cfg.Store.Record(ctx, a.key(name), acceptedDoc)
+	doc, err := a.tree.store.Record(ctx, a.key(name), acceptedDoc)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +84,7 @@ func (a *area) fileRefusal(ctx context.Context, r *Receipt) error {
 	if err != nil {
 		return err
 	}
-	return a.tree.cfg.Store.PutRecord(ctx, a.key(receiptKey(r.Name)), refusedDoc, doc)
+	return a.tree.store.PutRecord(ctx, a.key(receiptKey(r.Name)), refusedDoc, doc)
 }
 
 func encodeReceipt(r *Receipt) ([]byte, error) {
