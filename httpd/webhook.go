@@ -188,7 +188,7 @@ func (w *Webhook) put(r *vfs.Receipt) {
 func (w *Webhook) Run(ctx context.Context) {
 	failures := 0
 	for {
-		e, event, ok := w.queue.head()
+		e, event, ok, err := w.queue.head()
 		if !ok {
 			select {
 			case <-ctx.Done():
@@ -197,7 +197,10 @@ func (w *Webhook) Run(ctx context.Context) {
 			}
 			continue
 		}
-		again, err := w.handle(ctx, e, event)
+		var again time.Duration
+		if err == nil {
+			again, err = w.handle(ctx, e, event)
+		}
 		if ctx.Err() != nil {
 			return
 		}

@@ -143,20 +143,20 @@ func (q *queue) syncDir() error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// head is the oldest event; ok is false where there is none. The bytes of one that
-// cannot be read are nil.
-func (q *queue) head() (e queued, event []byte, ok bool) {
+// head is the oldest event; ok is false where there is none. One whose file is gone
+// has no bytes and no error.
+func (q *queue) head() (e queued, event []byte, ok bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.list) == 0 {
-		return queued{}, nil, false
+		return queued{}, nil, false, nil
 	}
 	e = q.list[0]
-	event, err := q.root.ReadFile(e.name())
-	if err != nil {
-		event = nil
+	event, err = q.root.ReadFile(e.name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	return e, event, true
+	return e, event, true, err
 }
 
 // drop removes the oldest event. Where its file stays, the event comes again after a
