@@ -27,6 +27,7 @@ type Config struct {
 	Limits   Limits  `yaml:"limits" mapstructure:"limits"`
 	HTTP     HTTP    `yaml:"http" mapstructure:"http"`
 	Metrics  Metrics `yaml:"metrics" mapstructure:"metrics"`
+	Webhook  Webhook `yaml:"webhook" mapstructure:"webhook"`
 	Log      Log     `yaml:"log" mapstructure:"log"`
 }
 
@@ -142,6 +143,22 @@ type Metrics struct {
 	Listen []string `yaml:"listen" mapstructure:"listen"`
 }
 
+// Webhook tells a receiver of what is accepted and refused.
+type Webhook struct {
+	URL        string   `yaml:"url" mapstructure:"url"`                 // empty: none
+	SecretFile string   `yaml:"secret_file" mapstructure:"secret_file"` // signs; a secret a line
+	Source     string   `yaml:"source" mapstructure:"source"`           // the events' attribute
+	Queue      string   `yaml:"queue" mapstructure:"queue"`             // empty: webhooks below DataDir
+	MaxEvents  int      `yaml:"max_events" mapstructure:"max_events"`   // that may wait
+	MaxBytes   Size     `yaml:"max_bytes" mapstructure:"max_bytes"`     // of all that wait
+	GiveUp     Duration `yaml:"give_up" mapstructure:"give_up"`         // age of an event
+}
+
+// QueueDir is Queue, or its default below dataDir.
+func (w *Webhook) QueueDir(dataDir string) string {
+	return cmp.Or(w.Queue, filepath.Join(dataDir, "webhooks"))
+}
+
 // Log is what the daemon says to its operator.
 type Log struct {
 	Level  string `yaml:"level" mapstructure:"level"`   // debug, info, warn, error
@@ -169,7 +186,8 @@ func Default() Config {
 			Memory: 320 << 20,
 		},
 		HTTP: HTTP{Listen: []string{}}, Metrics: Metrics{Listen: []string{}},
-		Log: Log{Level: "info", Format: "auto"},
+		Webhook: Webhook{Source: "bundleup", MaxEvents: 10_000, MaxBytes: 64 << 20, GiveUp: Duration(3 * day)},
+		Log:     Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -117,6 +117,9 @@ func (c *Config) Validate() error {
 	if err := c.HTTP.validate(); err != nil {
 		return err
 	}
+	if (c.Webhook.URL == "") != (c.Webhook.SecretFile == "") {
+		return errors.New("webhook.url and webhook.secret_file: set both or none")
+	}
 	for _, e := range []struct {
 		key, value string
 		allowed    []string
@@ -170,6 +173,9 @@ func (c *Config) validateRanges() error {
 		{"uploads.checkpoint", int64(c.Uploads.Checkpoint), 1 << 20, 1 << 34, size},
 		{"uploads.shutdown_grace", int64(c.Uploads.ShutdownGrace), 0, 86400 * second, span},
 		{"audit.rotate_size", int64(c.Audit.RotateSize), 64 << 10, 1 << 40, size},
+		{"webhook.max_events", int64(c.Webhook.MaxEvents), 1, 1_000_000, number},
+		{"webhook.max_bytes", int64(c.Webhook.MaxBytes), 1 << 20, 1 << 40, size},
+		{"webhook.give_up", int64(c.Webhook.GiveUp), 60 * second, huge, span},
 		{"audit.keep", int64(c.Audit.Keep), 0, 1_000_000, number},
 		{"limits.connections", int64(c.Limits.Connections), 1, 100_000, number},
 		{"limits.connections_per_account", int64(c.Limits.ConnectionsPerAccount), 8, 100_000, number},
@@ -213,7 +219,7 @@ func (l *Limits) ParseStartups() (start, rate, full int, err error) {
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
 	paths := []*string{&c.DataDir, &c.Accounts, &c.Storage.Disk.Root,
-		&c.SSH.RevokedKeys, &c.Tokens.Key, &c.Tokens.Revoked, &c.Audit.File}
+		&c.SSH.RevokedKeys, &c.Tokens.Key, &c.Tokens.Revoked, &c.Audit.File, &c.Webhook.SecretFile, &c.Webhook.Queue}
 	for _, list := range [][]string{c.SSH.HostKeys, c.SSH.HostCertificates, c.SSH.TrustedUserCA, c.Tokens.Accept} {
 		for i := range list {
 			paths = append(paths, &list[i])

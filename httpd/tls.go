@@ -60,6 +60,9 @@ func (c *Certificates) current() *tls.Certificate {
 	return c.cert
 }
 
+// End is when the certificate of the moment is over.
+func (c *Certificates) End() time.Time { return c.current().Leaf.NotAfter }
+
 // load reads both files.
 func (c *Certificates) load() error {
 	marks := c.mark()

@@ -60,7 +60,7 @@ func newConnection(s *Server, nc net.Conn, seat *seat) *connection {
 	c := &connection{
 		server: s, seat: seat, since: time.Now(),
 		net:      &timedConn{Conn: nc, silence: silences * l.KeepAlive, write: l.WriteTimeout},
-		meta:     Conn{Session: strings.ToLower(rand.Text()[:10]), Remote: nc.RemoteAddr().String()},
+		meta:     Conn{Session: strings.ToLower(rand.Text()[:10]), Remote: nc.RemoteAddr().String(), Since: time.Now()},
 		sessions: make(map[*Session]struct{}),
 	}
 	c.log = s.cfg.Log.With("session", c.meta.Session, "remote", c.meta.Remote)

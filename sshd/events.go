@@ -11,9 +11,10 @@ import (
 // Conn names a connection in events. Account and Tenant are empty before the
 // login, Client before the handshake.
 type Conn struct {
-	Session string // the connection's ID in the log
-	Remote  string // address and port
-	Client  string // SSH version string, escaped
+	Session string    // the connection's ID in the log
+	Remote  string    // address and port
+	Since   time.Time // when it came
+	Client  string    // SSH version string, escaped
 	Account string
 	Tenant  string
 

@@ -171,10 +171,10 @@ func (a *area) unfinished(dir string) []*Info {
 // forget throws a suspended upload's bytes away; one that is not there is
 // forgotten already.
 func (a *area) forget(ctx context.Context, id store.ID) error {
-	w, _, _, err := a.tree.cfg.Store.Resume(ctx, id)
+	w, _, _, err := a.tree.store.Resume(ctx, id)
 	if errors.Is(err, store.ErrState) {
 		var r interface{ Close() error }
-		if w, r, _, err = a.tree.cfg.Store.Recover(ctx, id); err == nil {
+		if w, r, _, err = a.tree.store.Recover(ctx, id); err == nil {
 			r.Close()
 		}
 	}
@@ -203,7 +203,7 @@ func (a *area) open(ctx context.Context, name string) (store.Object, error) {
 	if name == "" || key.Check() != nil || !isBundleName(name) {
 		return nil, fs.ErrNotExist
 	}
-	return a.tree.cfg.Store.Open(ctx, key)
+	return a.tree.store.Open(ctx, key)
 }
 
 // directory reports whether dir exists; the root always does.
@@ -215,7 +215,7 @@ func (a *area) directory(ctx context.Context, dir string) (bool, error) {
 	if key.Check() != nil {
 		return false, nil
 	}
-	for _, err := range a.tree.cfg.Store.List(ctx, key) {
+	for _, err := range a.tree.store.List(ctx, key) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}

@@ -136,7 +136,7 @@ func (a *area) list(ctx context.Context, rel string) iter.Seq2[fs.FileInfo, erro
 			yield(nil, missing("list", rel))
 			return
 		}
-		for i, err := range a.tree.cfg.Store.List(ctx, a.key(rel)) {
+		for i, err := range a.tree.store.List(ctx, a.key(rel)) {
 			if errors.Is(err, fs.ErrNotExist) {
 				if rel != "" {
 					yield(nil, missing("list", rel))
@@ -312,7 +312,7 @@ func (c *customer) limits() bundle.Limits {
 
 // renamed publishes a suspended upload, which must be whole, as dst.
 func (a *area) renamed(ctx context.Context, k *kept, src, dst string, limits bundle.Limits) (*Receipt, error) {
-	w, state, _, err := a.tree.cfg.Store.Resume(ctx, k.id)
+	w, state, _, err := a.tree.store.Resume(ctx, k.id)
 	if err != nil {
 		return nil, internal("rename", src, err)
 	}
@@ -418,7 +418,7 @@ func (c *customer) Mkdir(ctx context.Context, name string) error {
 	if _, err := c.area.stat(ctx, rel); err == nil {
 		return &Error{Kind: Exists, Op: "mkdir", Name: rel, Text: rel + " exists already"}
 	}
-	if err := c.area.tree.cfg.Store.Mkdir(ctx, c.area.key(rel)); err != nil {
+	if err := c.area.tree.store.Mkdir(ctx, c.area.key(rel)); err != nil {
 		return internal("mkdir", rel, err)
 	}
 	return nil

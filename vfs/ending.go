@@ -91,6 +91,9 @@ func (u *Upload) publish(ctx context.Context) (*Receipt, error) {
 	if err != nil {
 		return nil, u.broken("close", err)
 	}
+	if !r.Repeated {
+		u.area.tree.visible(u.last)
+	}
 	u.end(r, nil, nil)
 	u.view.published(u.name, r)
 	return r, nil
@@ -239,7 +242,7 @@ func (u *Upload) broken(op string, cause error) error {
 // had taken effect, or was completed by this. The same bytes sent again then get
 // its receipt.
 func (a *area) hasEnded(ctx context.Context, id store.ID) bool {
-	w, _, _, err := a.tree.cfg.Store.Resume(ctx, id)
+	w, _, _, err := a.tree.store.Resume(ctx, id)
 	if err == nil {
 		w.Close()
 	}

@@ -77,7 +77,7 @@ func (w *erasure) unfinished(ctx context.Context, top store.Key) error {
 		return fmt.Errorf("%s is being sent: stop the daemon first", name)
 	}
 	var list []store.Suspended
-	for s, err := range w.area.tree.cfg.Store.Suspended(ctx) {
+	for s, err := range w.area.tree.store.Suspended(ctx) {
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (w *erasure) running(top store.Key) (string, bool) {
 // bundles removes the bundles and directories below dir.
 func (w *erasure) bundles(ctx context.Context, dir store.Key) error {
 	var children []store.Info
-	for i, err := range w.area.tree.cfg.Store.List(ctx, dir) {
+	for i, err := range w.area.tree.store.List(ctx, dir) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -148,7 +148,7 @@ func (w *erasure) bundles(ctx context.Context, dir store.Key) error {
 func (w *erasure) bundle(ctx context.Context, i store.Info) error {
 	gone := Erased{Name: w.name(i.Key), Size: i.Size, Kind: Bundle}
 	// A receipt that cannot be read does not keep its bundle.
-	if doc, err := w.area.tree.cfg.Store.Record(ctx, i.Key, acceptedDoc); err == nil {
+	if doc, err := w.area.tree.store.Record(ctx, i.Key, acceptedDoc); err == nil {
 		var r Receipt
 		if json.Unmarshal(doc, &r) == nil {
 			gone.Upload, gone.SHA256 = r.ID, r.SHA256
@@ -166,7 +166,7 @@ func (w *erasure) bundle(ctx context.Context, i store.Info) error {
 // records removes the documents below dir that have no bundle.
 func (w *erasure) records(ctx context.Context, dir store.Key) error {
 	var children []store.RecordInfo
-	for i, err := range w.area.tree.cfg.Store.Records(ctx, dir) {
+	for i, err := range w.area.tree.store.Records(ctx, dir) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

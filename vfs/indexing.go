@@ -152,7 +152,7 @@ func (t *Tree) IndexAll(ctx context.Context, told func(name string, err error)) 
 }
 
 func (t *Tree) indexBelow(ctx context.Context, dir store.Key, told func(string, error)) error {
-	for i, err := range t.cfg.Store.List(ctx, dir) {
+	for i, err := range t.store.List(ctx, dir) {
 		if err != nil {
 			return fmt.Errorf("index %q: %w", dir, err)
 		}

@@ -37,7 +37,7 @@ func (t *Tree) Expire(ctx context.Context) error {
 // uploads under one name an area knows only one.
 func (t *Tree) expireUploads(ctx context.Context, limit time.Time) error {
 	var old []store.Suspended
-	for s, err := range t.cfg.Store.Suspended(ctx) {
+	for s, err := range t.store.Suspended(ctx) {
 		if err != nil {
 			return fmt.Errorf("list suspended uploads: %w", err)
 		}
@@ -92,7 +92,7 @@ func (t *Tree) expireRefusals(ctx context.Context, limit time.Time) error {
 	old, err := t.oldRefusals(ctx, "", limit, nil)
 	errs := []error{err}
 	for _, key := range old {
-		err := t.cfg.Store.RemoveRecord(ctx, key, refusedDoc)
+		err := t.store.RemoveRecord(ctx, key, refusedDoc)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("expire refusal of %q: %w", key, err))
 		}
@@ -103,7 +103,7 @@ func (t *Tree) expireRefusals(ctx context.Context, limit time.Time) error {
 // oldRefusals collects them from the records below dir, which nest as deep as
 // customers' directories may.
 func (t *Tree) oldRefusals(ctx context.Context, dir store.Key, limit time.Time, old []store.Key) ([]store.Key, error) {
-	for i, err := range t.cfg.Store.Records(ctx, dir) {
+	for i, err := range t.store.Records(ctx, dir) {
 		if err != nil {
 			return old, fmt.Errorf("list records of %q: %w", dir, err)
 		}

@@ -59,7 +59,10 @@ func (a *area) seal(ctx context.Context, w store.Writer, r *Receipt, mtime time.
 		return err
 	}
 	meta := store.Meta{ModTime: mtime, Docs: map[string][]byte{acceptedDoc: doc}, Aside: journalDoc}
-	if err := w.Seal(ctx, a.key(r.StoredAs), meta); err != nil {
+	start := a.tree.cfg.Now()
+	err = w.Seal(ctx, a.key(r.StoredAs), meta)
+	a.tree.observe("seal", start, err)
+	if err != nil {
 		return err
 	}
 	a.tree.readers.prepare(a.key(r.StoredAs))
@@ -68,7 +71,7 @@ func (a *area) seal(ctx context.Context, w store.Writer, r *Receipt, mtime time.
 
 // receipt is the one of the bundle that stands under the name.
 func (a *area) receipt(ctx context.Context, name string) (*Receipt, error) {
-	doc, err := a.tree.cfg.Store.Record(ctx, a.key(name), acceptedDoc)
+	doc, err := a.tree.store.Record(ctx, a.key(name), acceptedDoc)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,7 @@ func (a *area) fileRefusal(ctx context.Context, r *Receipt) error {
 	if err != nil {
 		return err
 	}
-	return a.tree.cfg.Store.PutRecord(ctx, a.key(receiptKey(r.Name)), refusedDoc, doc)
+	return a.tree.store.PutRecord(ctx, a.key(receiptKey(r.Name)), refusedDoc, doc)
 }
 
 func encodeReceipt(r *Receipt) ([]byte, error) {

@@ -257,7 +257,7 @@ func (a *area) count(ctx context.Context) error {
 
 // walk calls f for every bundle below dir.
 func (a *area) walk(ctx context.Context, dir string, f func(store.Info) error) error {
-	for i, err := range a.tree.cfg.Store.List(ctx, a.key(dir)) {
+	for i, err := range a.tree.store.List(ctx, a.key(dir)) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -279,7 +279,7 @@ func (a *area) walk(ctx context.Context, dir string, f func(store.Info) error) e
 // acceptedSince adds to sum the bytes of the bundles whose receipts were filed
 // since t.
 func (a *area) acceptedSince(ctx context.Context, dir store.Key, t time.Time, sum int64) (int64, error) {
-	for i, err := range a.tree.cfg.Store.Records(ctx, dir) {
+	for i, err := range a.tree.store.Records(ctx, dir) {
 		if err != nil {
 			return sum, err
 		}

@@ -32,7 +32,7 @@ func (a *area) resolveReceipt(ctx context.Context, rel string) (doc []byte, file
 		if !ok || name == "" || key.Check() != nil {
 			continue
 		}
-		doc, err := a.tree.cfg.Store.Record(ctx, key, t.doc)
+		doc, err := a.tree.store.Record(ctx, key, t.doc)
 		if err == nil {
 			return doc, a.filed(ctx, key, t.doc), nil
 		}
@@ -45,7 +45,7 @@ func (a *area) resolveReceipt(ctx context.Context, rel string) (doc []byte, file
 
 // filed is when a document was written; zero if it is gone.
 func (a *area) filed(ctx context.Context, key store.Key, doc string) time.Time {
-	for i, err := range a.tree.cfg.Store.Records(ctx, key.Dir()) {
+	for i, err := range a.tree.store.Records(ctx, key.Dir()) {
 		if err != nil {
 			break
 		}
@@ -108,7 +108,7 @@ func (a *area) listReceipts(ctx context.Context, rel string) iter.Seq2[fs.FileIn
 
 func (a *area) receiptsIn(ctx context.Context, rel string) ([]*Info, error) {
 	var list []*Info
-	for i, err := range a.tree.cfg.Store.Records(ctx, a.key(rel)) {
+	for i, err := range a.tree.store.Records(ctx, a.key(rel)) {
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}

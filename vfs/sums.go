@@ -128,7 +128,7 @@ func (w *within) sum(ctx context.Context, sub string, d Digest) (string, error) 
 // sumKept reads what is kept of an unfinished upload, until ctx says that somebody
 // goes on with it.
 func (a *area) sumKept(ctx context.Context, rel string, k *kept, d Digest) (string, error) {
-	w, r, _, err := a.tree.cfg.Store.Recover(ctx, k.id)
+	w, r, _, err := a.tree.store.Recover(ctx, k.id)
 	if err != nil {
 		return "", internal("sum", rel, err)
 	}

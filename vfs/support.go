@@ -191,9 +191,12 @@ type sealedFile struct {
 
 // ReadAt counts what it hands out.
 func (f *sealedFile) ReadAt(p []byte, off int64) (int, error) {
+	t := f.view.tree
+	start := t.cfg.Now()
 	n, err := f.Object.ReadAt(p, off)
+	t.observe("read", start, err)
 	f.read.Add(int64(n))
-	f.view.tree.count.sent.Add(int64(n))
+	t.count.sent.Add(int64(n))
 	return n, err
 }
 

@@ -55,11 +55,14 @@ type Config struct {
 	Now func() time.Time
 	// Events are told what happens; nil functions are skipped.
 	Events Events
+	// Meter is told what things take; nil functions are skipped.
+	Meter Meter
 }
 
 // Tree is every tenant's area over one store. It is safe for concurrent use.
 type Tree struct {
 	cfg   Config
+	store *measured // over cfg.Store, which has the optional capabilities
 	count counters
 	sums  chan struct{} // one for each bundle that is read for its digest
 
@@ -86,6 +89,8 @@ func NewTree(ctx context.Context, cfg Config) (*Tree, error) {
 		cfg.Now = time.Now
 	}
 	t := &Tree{cfg: cfg, sums: make(chan struct{}, maxSums), areas: make(map[auth.Tenant]*area)}
+	t.store = &measured{t}
+	cfg.Store = t.store // the readers need no optional capability
 	t.readers = newReaders(cfg)
 	return t, t.load(ctx)
 }
@@ -103,7 +108,7 @@ func setDefault[T comparable](p *T, d T) {
 
 // load fills the areas with what earlier processes left unfinished.
 func (t *Tree) load(ctx context.Context) error {
-	for s, err := range t.cfg.Store.Suspended(ctx) {
+	for s, err := range t.store.Suspended(ctx) {
 		if err != nil {
 			return fmt.Errorf("list suspended uploads: %w", err)
 		}

@@ -41,9 +41,10 @@ type Upload struct {
 	journal *recording
 	sum     hash.Hash
 	draft   draft
-	saved   int64 // bytes covered by the last saved state
-	charged int64 // bytes counted against the quota
-	twin    int64 // size of the bundle that this one must equal; see area.afford
+	saved   int64     // bytes covered by the last saved state
+	last    time.Time // when the last byte came
+	charged int64     // bytes counted against the quota
+	twin    int64     // size of the bundle that this one must equal; see area.afford
 	receipt *Receipt
 	err     error // sticky: how it ended, where not by a receipt
 }
@@ -96,14 +97,21 @@ func (u *Upload) Write(p []byte) (int, error) {
 	}
 	// The store goes first: when it takes less than p, the check has seen
 	// what was stored and nothing else, and the upload can be resumed there.
+	t := u.area.tree
+	start := t.cfg.Now()
+	u.last = start
 	n, err := u.writer.Write(p)
-	if rejected := u.judge(p[:n]); rejected != nil {
+	t.observe("write", start, err)
+	judged := t.cfg.Now()
+	rejected := u.judge(p[:n])
+	t.checked(judged)
+	if rejected != nil {
 		return 0, u.reject("write", rejected)
 	}
 	u.journal.drain()
 	received := u.received.Add(int64(n))
-	u.area.tree.count.received.Add(int64(n))
-	if err == nil && received-u.saved >= u.area.tree.cfg.Checkpoint {
+	t.count.received.Add(int64(n))
+	if err == nil && received-u.saved >= t.cfg.Checkpoint {
 		err = u.save(context.Background())
 	}
 	if err != nil {
@@ -200,10 +208,11 @@ func (u *Upload) start() error {
 		}
 		u.area.used.release(u.charged)
 		u.kept, u.charged = nil, 0
+		u.area.tree.continued(StartedAnew)
 	}
 	t := u.area.tree
 	u.id = store.NewID(u.since)
-	w, err := t.cfg.Store.Create(ctx, u.id, u.area.key(u.name))
+	w, err := t.store.Create(ctx, u.id, u.area.key(u.name))
 	if err != nil {
 		return u.failed("open", err, 0)
 	}
@@ -222,7 +231,7 @@ func (u *Upload) start() error {
 func (u *Upload) resume() error {
 	ctx := context.Background()
 	t := u.area.tree
-	w, state, off, err := t.cfg.Store.Resume(ctx, u.kept.id)
+	w, state, off, err := t.store.Resume(ctx, u.kept.id)
 	if err == nil {
 		u.check = newCheck(u.view.limits())
 		var d *draft
@@ -253,6 +262,7 @@ func (u *Upload) resume() error {
 		u.kept.size = off
 		return u.broken("write", fmt.Errorf("resume upload %s: %d bytes are kept, not %d", u.id, off, size))
 	}
+	t.continued(ContinuedBehind)
 	t.cfg.Events.resumed(u.view.peer, u.upload(), off)
 	return nil
 }
@@ -261,7 +271,7 @@ func (u *Upload) resume() error {
 // use.
 func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 	t := u.area.tree
-	w, r, size, err := t.cfg.Store.Recover(ctx, u.kept.id)
+	w, r, size, err := t.store.Recover(ctx, u.kept.id)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -292,6 +302,7 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 // gone tells that nothing is kept any more, against what was said before: the
 // bytes were damaged, or an earlier seal was completed meanwhile.
 func (u *Upload) gone(cause error) error {
+	u.area.tree.continued(KeptLost)
 	u.area.used.release(u.charged)
 	u.kept, u.charged = nil, 0
 	u.received.Store(0)
@@ -308,7 +319,10 @@ func (u *Upload) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := u.writer.Save(ctx, state); err != nil {
+	start := u.area.tree.cfg.Now()
+	err = u.writer.Save(ctx, state)
+	u.area.tree.observe("save", start, err)
+	if err != nil {
 		return err
 	}
 	u.saved = u.received.Load()

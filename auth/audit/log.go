@@ -30,6 +30,7 @@ type Log struct {
 
 	mu    sync.Mutex // guards all below
 	lost  int64
+	total int64     // lost since Open
 	since time.Time // of the first lost event
 }
 
@@ -86,7 +87,15 @@ func (l *Log) Record(e Event) {
 			l.since = e.Time
 		}
 		l.lost++
+		l.total++
 	}
+}
+
+// Lost is how many events found no room since Open. The trail counts them as well.
+func (l *Log) Lost() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.total
 }
 
 // Close writes what is queued, with one try, and waits for it.

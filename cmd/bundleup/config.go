@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bundleup/configs"
+	"bundleup/httpd"
 )
 
 func configCommand() *cobra.Command {
@@ -46,9 +47,25 @@ func checkConfig(file string) error {
 	if _, err := loadTrust(cfg); err != nil {
 		return err
 	}
+	if err := checkWebhook(&cfg.Webhook); err != nil {
+		return err
+	}
 	if _, err := os.Stat(cfg.Accounts); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	_, err = loadDirectory(cfg.Accounts)
 	return err
+}
+
+func checkWebhook(c *configs.Webhook) error {
+	if c.URL == "" {
+		return nil
+	}
+	if err := httpd.CheckWebhookURL(c.URL); err != nil {
+		return fmt.Errorf("webhook.url: %w", err)
+	}
+	if _, err := httpd.LoadWebhookSecrets(c.SecretFile); err != nil {
+		return fmt.Errorf("webhook.secret_file: %w", err)
+	}
+	return nil
 }

@@ -51,15 +51,16 @@ type daemon struct {
 	web       web
 	metrics   *httpd.Metrics
 	arrivals  *httpd.Arrivals
+	webhook   *httpd.Webhook // nil: none
 	draining  atomic.Bool
 }
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
 func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
 	d := &daemon{cfg: cfg, log: log, arrivals: httpd.NewArrivals()}
-	d.metrics = httpd.NewMetrics(versionLine(), func() vfs.Stats { return d.tree.Stats() })
+	d.metrics = httpd.NewMetrics(versionLine(), d.sources())
 	for _, step := range []func(context.Context) error{
-		d.openAccounts, d.openAudit, d.openStore, d.openTree, d.openServer, d.openWeb, d.listen,
+		d.openAccounts, d.openAudit, d.openStore, d.openWebhook, d.openTree, d.openServer, d.openWeb, d.listen,
 	} {
 		if err := step(ctx); err != nil {
 			d.close()
@@ -135,7 +136,8 @@ func (d *daemon) openTree(ctx context.Context) (err error) {
 		Checkpoint:  int64(d.cfg.Uploads.Checkpoint),
 		Cache:       int64(d.cfg.Limits.Memory) / cacheShare,
 		Scratch:     newScratch,
-		Events:      logEvents(d.log).Tee(auditUploads(d.record)).Tee(d.metrics.Events()).Tee(d.arrivals.Events()),
+		Events:      logEvents(d.log).Tee(auditUploads(d.record)).Tee(d.metrics.Events()).Tee(d.arrivals.Events()).Tee(d.webhookEvents()),
+		Meter:       d.metrics.Meter(),
 	})
 	return err
 }
@@ -219,6 +221,9 @@ func (d *daemon) run(ctx context.Context) error {
 	wg.Go(func() { d.watchAccounts(background) })
 	wg.Go(func() { d.expire(background) })
 	wg.Go(func() { d.tree.Index(background, d.notIndexed) })
+	if d.webhook != nil {
+		wg.Go(func() { d.webhook.Run(background) })
+	}
 	broken := make(chan error, len(d.listeners)+len(d.web.doors)+len(d.web.opss))
 	say := func(what string, l net.Listener) { d.log.Info(what, "address", l.Addr().String()) }
 	d.web.serve(wg.Go, broken, say)
@@ -269,6 +274,7 @@ func (d *daemon) close() {
 	if d.tree != nil {
 		d.tree.Close()
 	}
+	d.closeWebhook()
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {
 			d.log.Error("close store", "err", err)

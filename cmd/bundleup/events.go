@@ -6,7 +6,9 @@ import (
 	"bundleup/vfs"
 )
 
-// logEvents writes one line for each end of an upload and each download.
+// logEvents writes one line for each end of an upload and each download. A line has
+// all that explains the transfer, so that no other one has to be found; "bundleup
+// explain" puts the lines of one upload together.
 func logEvents(log *slog.Logger) vfs.Events {
 	return vfs.Events{
 		Opened:   func(p vfs.Peer, u vfs.UploadID) { log.Debug("opened", uploadAttrs(p, u)...) },
@@ -39,13 +41,25 @@ func logEvents(log *slog.Logger) vfs.Events {
 }
 
 func uploadAttrs(p vfs.Peer, u vfs.UploadID) []any {
-	return []any{"session", p.Session, "account", u.Account, "tenant", u.Tenant, "upload", u.ID, "name", u.Name}
+	return []any{
+		"session", p.Session, "account", u.Account, "tenant", u.Tenant, "upload", u.ID, "name", u.Name,
+		"remote", p.Remote, "client", p.Client, "protocol", p.Protocol,
+	}
 }
 
+// receiptAttrs tell of the connection that ended the upload; the receipt has the
+// client that began it. A receipt that is repeated is the first one's: its seconds
+// and rate are not this transfer's.
 func receiptAttrs(p vfs.Peer, r *vfs.Receipt) []any {
-	return []any{
+	attrs := []any{
 		"session", p.Session, "account", r.Account, "tenant", r.Tenant, "upload", r.ID, "name", r.Name,
-		"stored_as", r.StoredAs, "size", r.Size, "entries", r.Entries, "seconds", r.Finished.Sub(r.Started).Seconds(),
-		"resumes", r.Resumes, "repeated", r.Repeated, "client", r.Client, "protocol", r.Protocol,
+		"remote", p.Remote, "client", p.Client, "protocol", p.Protocol, "verdict", string(r.Verdict),
+		"stored_as", r.StoredAs, "size", r.Size, "unpacked", r.Unpacked, "entries", r.Entries, "members", r.Members,
+		"sha256", r.SHA256, "resumes", r.Resumes, "repeated", r.Repeated, "without_close", r.CompletedWithoutClose,
 	}
+	if seconds := r.Finished.Sub(r.Started).Seconds(); !r.Repeated && seconds > 0 {
+		// With the pauses between resumes, as the customer waited.
+		attrs = append(attrs, "seconds", seconds, "rate", int64(float64(r.Size)/seconds))
+	}
+	return attrs
 }

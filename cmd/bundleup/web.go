@@ -27,6 +27,7 @@ const opsTimeout = 30 * time.Second
 // operators'. Each is there only where it has an address.
 type web struct {
 	door  *httpd.Server
+	certs *httpd.Certificates // nil: none
 	ops   *http.Server
 	doors []net.Listener
 	opss  []net.Listener
@@ -63,7 +64,7 @@ func (d *daemon) newDoor() (*httpd.Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("http.certificate: %w", err)
 		}
-		cfg.TLS = certs.Config()
+		d.web.certs, cfg.TLS = certs, certs.Config()
 	}
 	return httpd.New(cfg)
 }
@@ -198,8 +199,9 @@ func sshMetrics(m *httpd.Metrics) sshd.Events {
 		Connected:  func(sshd.Conn) { m.Connection("accepted") },
 		Dropped:    func(string, error) { m.Connection("dropped") },
 		AuthFailed: func(_ sshd.Conn, method string) { m.Login(knownMethod(method), "failed") },
-		LoggedIn: func(_ sshd.Conn, method string) {
+		LoggedIn: func(c sshd.Conn, method string) {
 			m.Login(knownMethod(method), "ok")
+			m.Handshake(knownMethod(method), time.Since(c.Since))
 			m.Session("ssh", 1)
 		},
 		Closed: func(c sshd.Conn, _ time.Duration) {

@@ -169,6 +169,12 @@ type Eraser interface {
 	Erase(ctx context.Context, key Key) error
 }
 
+// Sizer is the optional capability of telling how much the medium holds in all.
+type Sizer interface {
+	// Size is Free plus what is taken, in bytes, by whomever.
+	Size(ctx context.Context) (uint64, error)
+}
+
 // Object is a sealed object, open for reading. ReadAt is safe for concurrent
 // use.
 type Object interface {

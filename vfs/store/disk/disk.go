@@ -70,7 +70,7 @@ type Store struct {
 	now    func() time.Time
 	report Report
 	owned  []io.Closer // the lock and the root, in closing order
-	free   func() (uint64, error)
+	space  func() (free, size uint64, err error)
 	temps  atomic.Uint64 // numbers the files in tempDir
 
 	// pruning is read-locked while a record directory is made, filled or
@@ -115,7 +115,7 @@ func Open(root string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open store %q: %w", root, err)
 	}
 	s.owned = []io.Closer{lock, r}
-	s.free = func() (uint64, error) { return freeBytes(lock) }
+	s.space = func() (free, size uint64, err error) { return space(lock) }
 	return s, nil
 }
 
@@ -174,14 +174,24 @@ func (s *Store) Report() Report { return s.report }
 
 // Free is the number of bytes that the file system has left for this user.
 func (s *Store) Free(ctx context.Context) (uint64, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, fmt.Errorf("free space: %w", err)
+	free, _, err := s.look(ctx)
+	return free, err
+}
+
+// Size is the number of bytes that the file system has in all.
+func (s *Store) Size(ctx context.Context) (uint64, error) {
+	_, size, err := s.look(ctx)
+	return size, err
+}
+
+func (s *Store) look(ctx context.Context) (free, size uint64, err error) {
+	if err = ctx.Err(); err == nil {
+		free, size, err = s.space()
 	}
-	n, err := s.free()
 	if err != nil {
-		return 0, fmt.Errorf("free space: %w", err)
+		return 0, 0, fmt.Errorf("space of the disk: %w", err)
 	}
-	return n, nil
+	return free, size, nil
 }
 
 // Close gives the root free for another process. Writers and Objects must be

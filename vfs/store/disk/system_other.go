@@ -10,7 +10,7 @@ import (
 // lockFile makes Open fail: without a lock two daemons could share a root.
 func lockFile(*os.File) error { return errors.ErrUnsupported }
 
-func freeBytes(*os.File) (uint64, error) { return 0, errors.ErrUnsupported }
+func space(*os.File) (free, size uint64, err error) { return 0, 0, errors.ErrUnsupported }
 
 func isFull(error) bool { return false }
 

@@ -18,15 +18,15 @@ func lockFile(f *os.File) error {
 	return errors.Join(ctlErr, err)
 }
 
-// freeBytes is the space left for this user on the file system of f.
-func freeBytes(f *os.File) (uint64, error) {
+// space is what the file system of f has left for this user, and what it has in
+// all, in bytes.
+func space(f *os.File) (free, size uint64, err error) {
 	var st syscall.Statfs_t
-	var err error
 	ctlErr := control(f, func(fd int) { err = syscall.Fstatfs(fd, &st) })
 	if err := errors.Join(ctlErr, err); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return uint64(st.Bavail) * uint64(st.Bsize), nil
+	return uint64(st.Bavail) * uint64(st.Bsize), uint64(st.Blocks) * uint64(st.Bsize), nil
 }
 
 // isFull says that err means no space, no inodes (both ENOSPC) or no quota.
