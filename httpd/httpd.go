@@ -24,6 +24,7 @@ import (
 
 	"bundleup/auth"
 	"bundleup/vfs"
+	"bundleup/vfs/inside"
 )
 
 // Authenticator says whether a name and a password prove an account. It is
@@ -103,13 +104,14 @@ const maxHeader = 32 << 10
 
 // Server serves HTTP. It is safe for concurrent use.
 type Server struct {
-	cfg     Config
-	http    *http.Server
-	sealer  *sealer
-	closing chan struct{}  // closed by Shutdown: streams without an end end
-	once    sync.Once      // the closing
-	turns   chan struct{}  // one element for each running request
-	wg      sync.WaitGroup // of running requests
+	cfg      Config
+	http     *http.Server
+	sealer   *sealer
+	commands *inside.Commands // what support runs by the page
+	closing  chan struct{}    // closed by Shutdown: streams without an end end
+	once     sync.Once        // the closing
+	turns    chan struct{}    // one element for each running request
+	wg       sync.WaitGroup   // of running requests
 }
 
 // New checks the Config and returns a Server that serves nothing yet.
@@ -134,6 +136,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("new http server: %w", err)
 	}
 	s := &Server{cfg: cfg, sealer: sealer, closing: make(chan struct{}), turns: make(chan struct{}, cfg.Limits.Requests)}
+	s.commands = inside.New(inside.Config{Time: 10 * time.Minute, Output: maxOutput, Commands: []string{"grep", "info"}})
 	s.http = &http.Server{
 		Handler:           s.Handler(),
 		TLSConfig:         cfg.TLS,

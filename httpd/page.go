@@ -243,7 +243,8 @@ type directoryPage struct {
 	Items          []browsed
 	Next, Receipts string
 	SFTP           string
-	Watch          bool // show what arrives
+	Watch          bool   // show what arrives
+	Search, About  string // where the page asks for what grep finds and info says
 }
 
 // directory shows one page of what is in a directory.
@@ -257,6 +258,12 @@ func (q *request) directory(name string) error {
 		p.Title, p.Watch = "Tenants", q.server.cfg.Arrivals != nil
 	} else if strings.Count(name, "/") == 1 {
 		p.Receipts = escaped("/ui" + name + "/receipts")
+	}
+	if outer, sub, ok := cutInside(name); ok {
+		p.Search = escaped("/search" + name)
+		if sub == "" {
+			p.About = escaped("/about" + outer)
+		}
 	}
 	for i, err := range q.view.List(q.Context(), name) {
 		if err != nil {
@@ -293,7 +300,8 @@ func rowOf(dir string, i fs.FileInfo) browsed {
 
 // isBundle reports a bundle of an area, and not a .tgz within one.
 func isBundle(name string) bool {
-	return strings.EqualFold(path.Ext(name), ".tgz") && !strings.Contains(strings.ToLower(name), ".tgz.d/")
+	_, _, within := cutInside(name)
+	return !within && strings.EqualFold(path.Ext(name), ".tgz")
 }
 
 type filePage struct {
@@ -312,11 +320,20 @@ func (q *request) file(name string, i fs.FileInfo) error {
 	})
 }
 
+// cutInside parts a name inside a bundle into the bundle and what follows.
+func cutInside(name string) (bundle, rel string, ok bool) {
+	at := strings.Index(strings.ToLower(name)+"/", ".tgz.d/")
+	if at < 0 {
+		return "", "", false
+	}
+	at += len(".tgz")
+	return name[:at], strings.TrimPrefix(name[at+len(".d"):], "/"), true
+}
+
 // contentURL is where the bytes of a name of the view are read.
 func contentURL(name string) string {
-	if at := strings.Index(strings.ToLower(name), ".tgz.d/"); at >= 0 {
-		at += len(".tgz")
-		return escaped("/inside" + name[:at] + name[at+len(".d"):])
+	if bundle, rel, ok := cutInside(name); ok {
+		return escaped("/inside" + bundle + "/" + rel)
 	}
 	tenant, rel, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	if sub, ok := strings.CutPrefix(rel, "receipts/"); ok {

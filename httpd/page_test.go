@@ -1,8 +1,11 @@
 package httpd
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
+	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -204,4 +207,47 @@ func TestShellQuoted(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
+}
+
+// packed is a sound bundle of two files.
+func packed(t *testing.T) []byte {
+	var buf bytes.Buffer
+	zip := gzip.NewWriter(&buf)
+	w := tar.NewWriter(zip)
+	for name, text := range map[string]string{"var/log/messages": "all is well\nsomething BROKE here\n", "etc/<b>.conf": "broke = no\n"} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text)), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), zip.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func TestSupportLooksInside(t *testing.T) {
+	w := newWorld(t)
+	w.want("put", w.do("acme", "PUT", "/bundles/a.tgz", bytes.NewReader(packed(t))), 201)
+	b := w.browser()
+	b.logIn("desk", secret)
+	w.want("top", b.send("GET", "/ui/acme/a.tgz.d", nil), 200, `href="/ui/acme/a.tgz.d/var"`, `data-url="/search/acme/a.tgz.d"`, `data-url="/about/acme/a.tgz"`)
+	w.want("weird name", b.send("GET", "/ui/acme/a.tgz.d/etc", nil), 200, "&lt;b&gt;.conf", `href="/inside/acme/a.tgz/etc/%3Cb%3E.conf"`)
+	w.want("file", b.send("GET", "/ui/acme/a.tgz.d/var/log/messages", nil), 200, `data-url="/inside/acme/a.tgz/var/log/messages" data-size="33"`)
+	w.want("its bytes", b.send("GET", "/inside/acme/a.tgz/var/log/messages", nil, "Range", "bytes=4-5"), 206, "is")
+	w.want("listing", b.send("GET", "/inside/acme/a.tgz/var/log", nil), 200, `"name":"messages"`)
+
+	found := b.send("GET", "/search/acme/a.tgz.d?q=BROK.", nil)
+	w.want("search", found, 200, "var/log/messages:2:something BROKE here")
+	w.equal("case counts", strings.Contains(found.text, "broke = no"), false)
+	w.want("any case", b.send("GET", "/search/acme/a.tgz.d?q=bro&i=1", nil), 200, "broke = no", "BROKE")
+	w.want("a text", b.send("GET", "/search/acme/a.tgz.d?q=bro.&F=1", nil), 200)
+	w.want("a bad pattern", b.send("GET", "/search/acme/a.tgz.d?q=%28", nil), 200, "missing closing )")
+	w.want("no pattern", b.send("GET", "/search/acme/a.tgz.d", nil), 400)
+	w.want("nothing there", b.send("GET", "/search/acme/none.tgz?q=x", nil), 404)
+	w.want("an option is a pattern", b.send("GET", "/search/acme/a.tgz.d?q=-r", nil), 200)
+	w.want("about", b.send("GET", "/about/acme/a.tgz", nil), 200, "/acme/a.tgz", "messages")
+	w.want("not for customers", w.do("acme", "GET", "/search/a.tgz.d?q=x", nil), 403)
 }

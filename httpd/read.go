@@ -40,8 +40,8 @@ func tenants(q *request) error { return q.list("/") }
 // bundles is GET and HEAD of /bundles/NAME: a listing, or a bundle's content.
 func bundles(q *request) error { return q.read("/"+q.PathValue("name"), "application/gzip") }
 
-// inside is GET /inside/TENANT/X.tgz/PATH: a listing, or the content of an entry.
-func inside(q *request) error {
+// contents is GET /inside/TENANT/X.tgz/PATH: a listing, or the content of an entry.
+func contents(q *request) error {
 	name := q.PathValue("name")
 	at := strings.Index(strings.ToLower(name)+"/", ".tgz/")
 	if at < 0 {

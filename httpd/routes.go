@@ -9,10 +9,12 @@ var routes = map[string]handler{
 	"GET /bundles/{name...}":    bundles,
 	"DELETE /bundles/{name...}": remove,
 	"GET /tenants":              tenants,
-	"GET /inside/{name...}":     inside,
+	"GET /inside/{name...}":     contents,
 	"GET /receipts/{name...}":   receipts,
 
-	"GET /arrivals": arrivals,
+	"GET /search/{name...}": search,
+	"GET /about/{name...}":  about,
+	"GET /arrivals":         arrivals,
 
 	"POST /tus/{$}":                tus(tusCreate),
 	"HEAD /tus/{size}/{name...}":   tus(tusHead),

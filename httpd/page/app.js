@@ -166,7 +166,7 @@ function uploads() {
 
 // viewer shows a file piece by piece, whatever its size.
 function viewer() {
-  const view = document.querySelector(".view");
+  const view = document.querySelector(".view[data-size]");
   if (!view) return;
   const url = view.dataset.url, total = Number(view.dataset.size);
   const where = document.getElementById("where");
@@ -209,6 +209,45 @@ function arrivals() {
   };
 }
 
+// stream shows a text answer as it comes.
+async function stream(url, into, signal) {
+  into.hidden = false;
+  into.textContent = "";
+  const r = await fetch(url, { signal });
+  if (!r.ok) { into.textContent = (await problem(r)).message; return; }
+  const reader = r.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    into.append(value);
+  }
+  if (!into.textContent) into.textContent = "Nothing found.";
+}
+
+// search runs grep in what the page shows; a new search ends the one before.
+function search() {
+  const form = document.getElementById("search");
+  if (!form) return;
+  let running;
+  form.addEventListener("submit", e => {
+    e.preventDefault();
+    if (running) running.abort();
+    running = new AbortController();
+    const found = document.getElementById("found");
+    stream(form.dataset.url + "?" + new URLSearchParams(new FormData(form)), found, running.signal).catch(e => {
+      if (e.name !== "AbortError") found.append("\nthe connection is lost");
+    });
+  });
+}
+
+// about fills in what is known of a bundle when somebody asks.
+function about() {
+  const box = document.querySelector("details[data-url]");
+  if (box) box.addEventListener("toggle", () => stream(box.dataset.url, box.querySelector("pre")), { once: true });
+}
+
 uploads();
 viewer();
+search();
+about();
 arrivals();

@@ -58,13 +58,26 @@ type indexWriter struct {
 	offset  int64
 	sum     uint32 // of the section at hand
 	deflate *flate.Writer
+	level   int // of deflate; 0 if there is none yet
 	packed  bytes.Buffer
 	err     error
 }
 
-func newIndexWriter(w io.Writer) (*indexWriter, error) {
-	z, err := flate.NewWriter(nil, flate.BestSpeed)
-	return &indexWriter{w: bufio.NewWriterSize(w, 64<<10), deflate: z}, err
+func newIndexWriter(w io.Writer) *indexWriter {
+	return &indexWriter{w: bufio.NewWriterSize(w, 64<<10)}
+}
+
+// begin begins a section whose blobs are deflated at a level.
+func (w *indexWriter) begin(level int) {
+	w.sum = 0
+	if w.level == level {
+		return
+	}
+	z, err := flate.NewWriter(nil, level)
+	if err != nil {
+		panic("bundle: internal error: " + err.Error())
+	}
+	w.deflate, w.level = z, level
 }
 
 // Write writes to the section at hand.

@@ -3,6 +3,7 @@ package bundle
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -32,10 +33,7 @@ func Compile(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Comp
 	if n := len(o.Digest); n != 0 && n != digestLen {
 		return fmt.Errorf("compile index: the digest has %d bytes, want %d", n, digestLen)
 	}
-	out, err := newIndexWriter(w)
-	if err != nil {
-		return fmt.Errorf("compile index: %w", err)
-	}
+	out := newIndexWriter(w)
 	c := &compiler{
 		ctx: ctx, j: j, w: out,
 		sorter: sorter{scratch: o.Scratch}, points: spool{scratch: o.Scratch}, chunks: spool{scratch: o.Scratch},
@@ -44,7 +42,7 @@ func Compile(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Comp
 	out.Write(h.append(nil))
 	for s, step := range [sectionCount]func() error{c.manifest, c.windows, c.pointTable, c.chunkTable, c.tree} {
 		from := out.offset
-		out.sum = 0
+		out.begin(levels[s])
 		if err := step(); err != nil {
 			return err
 		}
@@ -58,6 +56,13 @@ func Compile(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Comp
 		return fmt.Errorf("write index: %w", out.err)
 	}
 	return nil
+}
+
+// levels are how well the blobs of a section are deflated: entries are many, and
+// windows are most of the index of a large bundle.
+var levels = [sectionCount]int{
+	manifestSection: flate.BestSpeed, windowSection: flate.BestCompression,
+	pointSection: flate.BestSpeed, chunkSection: flate.BestSpeed, treeSection: flate.BestSpeed,
 }
 
 // compiler makes an index section by section.

@@ -124,23 +124,23 @@ func (c *Check) IndexEnd(b []byte) []byte {
 func (r *recorder) enter(e *Entry) {
 	shared := sharedPrefix(r.name, e.Name)
 	b := append(r.out, tagEntry)
-	b = binary.AppendUvarint(b, uint64(shared))
+	b = appendNumber(b, uint64(shared))
 	b = appendText(b, e.Name[shared:])
 	kind := byte(e.Type)
 	if e.Sparse {
 		kind |= sparseBit
 	}
 	b = append(b, kind)
-	b = binary.AppendUvarint(b, uint64(e.implied))
-	b = binary.AppendUvarint(b, uint64(e.Mode))
+	b = appendNumber(b, uint64(e.implied))
+	b = appendNumber(b, uint64(e.Mode))
 	b = binary.AppendVarint(b, e.ModTime.Unix()-r.seconds)
-	b = binary.AppendUvarint(b, uint64(e.ModTime.Nanosecond()))
-	b = binary.AppendUvarint(b, uint64(e.Size))
+	b = appendNumber(b, uint64(e.ModTime.Nanosecond()))
+	b = appendNumber(b, uint64(e.Size))
 	if e.Sparse {
-		b = binary.AppendUvarint(b, uint64(e.RealSize))
+		b = appendNumber(b, uint64(e.RealSize))
 	}
-	b = binary.AppendUvarint(b, uint64(e.Header-r.end))
-	b = binary.AppendUvarint(b, uint64(e.Offset-e.Header))
+	b = appendNumber(b, uint64(e.Header-r.end))
+	b = appendNumber(b, uint64(e.Offset-e.Header))
 	if e.Type == TypeSymlink || e.Type == TypeHardlink {
 		b = appendText(b, e.Linkname)
 	}
@@ -153,7 +153,15 @@ func (r *recorder) enter(e *Entry) {
 const sparseBit = 0x80
 
 func appendText(b, text []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	return append(appendNumber(b, uint64(len(text))), text...)
+}
+
+// appendNumber is binary.AppendUvarint, inlined for the numbers that are most.
+func appendNumber(b []byte, v uint64) []byte {
+	if v < 0x80 {
+		return append(b, byte(v))
+	}
+	return binary.AppendUvarint(b, v)
 }
 
 // sharedPrefix is how many bytes a and b have in common in front.

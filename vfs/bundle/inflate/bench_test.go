@@ -41,7 +41,7 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkHostile(b *testing.B) {
 	for name, unit := range map[string]string{
 		"empty fixed blocks":     "0 10 0000000",
-		"minimal dynamic blocks": "0 01 00000 00000 0111 000 000 000 100 000 000 000 000 000 000 000 000 000 000 000 000 100 100 ",
+		"minimal dynamic blocks": "0 01 00000 00000 0111 000 000 100 " + repeat("000 ", 14) + "100 1 1111111 1 1101011 0 0 0 ",
 	} {
 		src := bytes.Repeat(bitString(repeat(unit, 8)), 4096)
 		b.Run(name, func(b *testing.B) {

@@ -103,13 +103,13 @@ func (d *Decoder) resume(b []byte) bool {
 	case kind == atStoredByte && len(b) == 3:
 		d.phase, d.stored = inStored, int(binary.LittleEndian.Uint16(b[1:]))
 	case kind == atFixedSymbol && len(b) == 1:
-		d.phase, d.fixed, d.lit, d.dist = inSymbols, true, fixedLit, fixedDist
-	case kind == atDynamicSymbol && d.header.resumeLens(b[1:]) && d.buildTables() == "":
+		d.phase, d.fixed = inSymbols, true
+	case kind == atDynamicSymbol && d.header.resumeLens(b[1:]):
 		d.phase, d.fixed = inSymbols, false
 	default:
 		return false
 	}
-	return true
+	return d.restoreTables()
 }
 
 // resumeLens reads what appendLens wrote.

@@ -4,9 +4,10 @@ import "encoding/binary"
 
 const (
 	inputLen   = 32 << 10 // a power of two, see windowLen
+	inputMask  = inputLen - 1
 	inputSlack = 8
-	// fastInput is how much input the fast loop wants to see: one turn takes
-	// at most 8 bytes, twice.
+	// fastInput is how much input the fast loop wants to see: a turn loads 8
+	// bytes at most three times.
 	fastInput = 32
 	// fastEnd is where the fast loop leaves the window to the careful one, so
 	// that it is full at the same symbol however the input is split. A turn
@@ -40,134 +41,156 @@ func (d *Decoder) fastSymbols(src []byte, pos int) int {
 
 // fastLoop works on d.input from at on. stuck says that the careful loop has to
 // go on, for any reason but the end of the input.
+//
+// Everything hangs on one chain: the bits give an entry, the entry a shift, the
+// shift the next bits. What is here keeps the rest off it. The entry of the next
+// turn is loaded before a match is copied. n is exact in its low six bits only, so
+// that a whole entry can be subtracted from it. Arrays are reached by masks, which
+// cost less than checks, and from d or codes alone: a slice or a pointer more and
+// the compiler runs out of registers.
 func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
-	in, out := &d.input, &d.buf
-	lit, dist := d.lit, d.dist
-	bits, n := d.bits, d.n
-	op, low := d.op, d.low
+	codes, op, low := d.codes, d.op, d.low
+	bits, n := d.bits, uint32(d.n)
 	first, last := at, d.inputCount-fastInput
-	stuck = true
-loop:
-	for {
+	bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
+	at += int(^n >> 3 & 7)
+	n |= 56
+	entry := codes.lit[bits&litMask]
+	for stuck = true; op < fastEnd; {
+		if int32(entry) < 0 {
+			bits >>= entry & 63
+			n -= entry
+			d.buf[op&windowMask] = byte(entry >> 16)
+			op++
+			entry = codes.lit[bits&litMask]
+			if int32(entry) < 0 {
+				bits >>= entry & 63
+				n -= entry
+				d.buf[op&windowMask] = byte(entry >> 16)
+				op++
+				entry = codes.lit[bits&litMask]
+				if int32(entry) < 0 {
+					bits >>= entry & 63
+					n -= entry
+					d.buf[op&windowMask] = byte(entry >> 16)
+					op++
+					goto refill
+				}
+			}
+			bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
+			at += int(^n >> 3 & 7)
+			n |= 56
+		}
+		{
+			startBits, startN := bits, n
+			if entry&special != 0 {
+				if entry&subTable == 0 {
+					break
+				}
+				bits >>= litBits
+				n -= litBits
+				entry = codes.lit[(entry>>16+uint32(bits)&(1<<(entry>>8&15)-1))&(1<<12-1)]
+				if int32(entry) < 0 {
+					bits >>= entry & 63
+					n -= entry
+					d.buf[op&windowMask] = byte(entry >> 16)
+					op++
+					goto refill
+				}
+				if entry&special != 0 {
+					bits, n = startBits, startN
+					break
+				}
+			}
+			extra := bits
+			bits >>= entry & 63
+			n -= entry
+			length := int(uint8(entry>>16)) + int(extra>>(entry>>8&63)&uint64(entry>>24)) + 3
+
+			far := codes.dist[bits&distMask]
+			if far&special != 0 {
+				if far&subTable == 0 {
+					bits, n = startBits, startN
+					break
+				}
+				bits >>= distBits
+				n -= distBits
+				far = codes.dist[(far>>16+bits&(1<<(far>>8&15)-1))&(1<<10-1)]
+				if far&special != 0 {
+					bits, n = startBits, startN
+					break
+				}
+			}
+			extra = bits
+			bits >>= far & 63
+			n -= uint32(far)
+			distance := int(far>>32) + int(extra>>(far>>8&63)&uint64(uint16(far>>16)))
+			from := op - distance
+			if from < low {
+				bits, n = startBits, startN
+				break
+			}
+
+			bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
+			at += int(^n >> 3 & 7)
+			n |= 56
+			entry = codes.lit[bits&litMask]
+
+			to := op
+			op += length
+			switch {
+			case distance >= 32:
+				// Nearly all matches. 32 bytes before the first question:
+				// how long they are a processor can seldom predict.
+				*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
+				*(*[16]byte)(d.buf[to&windowMask+16 : to&windowMask+32]) = *(*[16]byte)(d.buf[from&windowMask+16 : from&windowMask+32])
+				for to += 32; to < op; to += 32 {
+					from += 32
+					*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
+					*(*[16]byte)(d.buf[to&windowMask+16 : to&windowMask+32]) = *(*[16]byte)(d.buf[from&windowMask+16 : from&windowMask+32])
+				}
+			case distance >= 16:
+				for ; to < op; to += 16 {
+					*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
+					from += 16
+				}
+			case distance == 1:
+				word := uint64(d.buf[from&windowMask]) * 0x0101010101010101
+				for ; to < op; to += 8 {
+					binary.LittleEndian.PutUint64(d.buf[to&windowMask:to&windowMask+8], word)
+				}
+			default:
+				// A short period: spell out as many of its turns as make 16
+				// bytes, and copy from there.
+				period := distance * periods[distance&15]
+				for end := min(op, from+period); to < end; to++ {
+					d.buf[to&windowMask] = d.buf[from&windowMask]
+					from++
+				}
+				for from = to - period; to < op; to += 16 {
+					*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
+					from += 16
+				}
+			}
+		}
+		goto more
+	refill:
+		bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
+		at += int(^n >> 3 & 7)
+		n |= 56
+		entry = codes.lit[bits&litMask]
+	more:
 		if at > last {
 			stuck = false
 			break
 		}
-		if op >= fastEnd {
-			break
-		}
-		bits |= binary.LittleEndian.Uint64(in[at&(inputLen-1):at&(inputLen-1)+8]) << (n & 63)
-		at += int((63 - n) >> 3)
-		n |= 56
-		entry := lit[bits&litMask]
-		if int32(entry) < 0 {
-			bits >>= entry & 63
-			n -= uint(entry & 63)
-			out[op&(windowLen-1)] = byte(entry >> 16)
-			op++
-			entry = lit[bits&litMask]
-			if int32(entry) < 0 {
-				bits >>= entry & 63
-				n -= uint(entry & 63)
-				out[op&(windowLen-1)] = byte(entry >> 16)
-				op++
-				entry = lit[bits&litMask]
-				if int32(entry) < 0 {
-					bits >>= entry & 63
-					n -= uint(entry & 63)
-					out[op&(windowLen-1)] = byte(entry >> 16)
-					op++
-					continue
-				}
-			}
-			bits |= binary.LittleEndian.Uint64(in[at&(inputLen-1):at&(inputLen-1)+8]) << (n & 63)
-			at += int((63 - n) >> 3)
-			n |= 56
-		}
-		startBits, startN := bits, n
-		if entry&special != 0 {
-			if entry&subTable == 0 {
-				break
-			}
-			bits >>= litBits
-			n -= litBits
-			entry = lit[(entry>>16+uint32(bits)&(1<<(entry>>8&15)-1))&4095]
-			if int32(entry) < 0 {
-				bits >>= entry & 63
-				n -= uint(entry & 63)
-				out[op&(windowLen-1)] = byte(entry >> 16)
-				op++
-				continue
-			}
-			if entry&special != 0 {
-				bits, n = startBits, startN
-				break
-			}
-		}
-		extra := bits
-		bits >>= entry & 63
-		n -= uint(entry & 63)
-		length := int(entry>>16) + int(extra&(1<<(entry&63)-1)>>(entry>>8&15))
-
-		entry = dist[bits&distMask]
-		if entry&special != 0 {
-			if entry&subTable == 0 {
-				bits, n = startBits, startN
-				break
-			}
-			bits >>= distBits
-			n -= distBits
-			entry = dist[(entry>>16+uint32(bits)&(1<<(entry>>8&15)-1))&1023]
-			if entry&special != 0 {
-				bits, n = startBits, startN
-				break
-			}
-		}
-		extra = bits
-		bits >>= entry & 63
-		n -= uint(entry & 63)
-		distance := int(entry>>16) + int(extra&(1<<(entry&63)-1)>>(entry>>8&15))
-		if distance > op-low {
-			bits, n = startBits, startN
-			break loop
-		}
-
-		to, from := op, op-distance
-		op += length
-		if distance >= 16 {
-			*(*[16]byte)(out[to&(windowLen-1) : to&(windowLen-1)+16]) = *(*[16]byte)(out[from&(windowLen-1) : from&(windowLen-1)+16])
-			if length > 16 {
-				for to += 16; to < op; to += 16 {
-					from += 16
-					*(*[16]byte)(out[to&(windowLen-1) : to&(windowLen-1)+16]) = *(*[16]byte)(out[from&(windowLen-1) : from&(windowLen-1)+16])
-				}
-			}
-			continue
-		}
-		if distance == 1 {
-			word := uint64(out[from&(windowLen-1)]) * 0x0101010101010101
-			for ; to < op; to += 8 {
-				binary.LittleEndian.PutUint64(out[to&(windowLen-1):to&(windowLen-1)+8], word)
-			}
-			continue
-		}
-		// A short period: spell out as many of its turns as make 16 bytes,
-		// and copy from there.
-		far := distance * periods[distance&15]
-		for end := min(op, from+far); to < end; to++ {
-			out[to&(windowLen-1)] = out[from&(windowLen-1)]
-			from++
-		}
-		for from = to - far; to < op; to += 16 {
-			*(*[16]byte)(out[to&(windowLen-1) : to&(windowLen-1)+16]) = *(*[16]byte)(out[from&(windowLen-1) : from&(windowLen-1)+16])
-			from += 16
-		}
 	}
 	// Whole bytes that were loaded but not used go back to the input, but for
 	// those of an earlier call.
-	whole := min(n>>3, uint(at-first))
-	n -= 8 * whole
-	d.bits, d.n, d.op = bits&(1<<n-1), n, op
+	have := uint(n & 63)
+	whole := min(have>>3, uint(at-first))
+	d.n = have - 8*whole
+	d.bits, d.op = bits&(1<<d.n-1), op
 	return at - int(whole), stuck
 }
 

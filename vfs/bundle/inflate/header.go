@@ -44,15 +44,15 @@ func (d *Decoder) dynamic(src []byte, pos int) (int, bool, error) {
 		h.next = 0
 		d.phase = inCodes
 	}
-	return d.codes(src, pos)
+	return d.codeLengths(src, pos)
 }
 
 func (h *header) buildPrecode() bool {
 	return build(h.table[:], h.preLens[:], preEntries[:], preBits, false)
 }
 
-// codes reads the code lengths and makes the block's tables.
-func (d *Decoder) codes(src []byte, pos int) (int, bool, error) {
+// codeLengths reads the code lengths and makes the block's tables.
+func (d *Decoder) codeLengths(src []byte, pos int) (int, bool, error) {
 	h := &d.header
 	total := h.lits + h.dists
 	for h.next < total {
@@ -113,13 +113,13 @@ func (h *header) repeat(sym uint32, times int) {
 func (d *Decoder) buildTables() string {
 	h := &d.header
 	lit, dist := h.lens[:h.lits], h.lens[h.lits:h.lits+h.dists]
-	d.lit, d.dist = &d.ownLit, &d.ownDist
+	d.codes = &d.own
 	switch {
 	case lit[256] == 0:
 		return "a block has no end"
-	case !build(d.ownLit[:], lit, litEntries[:], litBits, true):
+	case !build(d.own.lit[:], lit, litEntries[:], litBits, true):
 		return "the code for literals and lengths is damaged"
-	case !build(d.ownDist[:], dist, distEntries[:], distBits, true):
+	case !build(d.own.dist[:], dist, distEntries[:], distBits, true):
 		return "the code for distances is damaged"
 	}
 	return ""

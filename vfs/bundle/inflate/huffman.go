@@ -1,18 +1,26 @@
 package inflate
 
-import "math/bits"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // The Huffman tables are those of libdeflate: a look-up by the next bits gives an
 // entry that holds all there is to know of a symbol, so that one addition and one
 // shift consume code and extra bits together.
 //
 //	literal:  bit 31, the byte in 16-23
-//	length:   the base in 16-24
-//	distance: the base in 16-30
-//	all:      code length in 8-11, code length plus extra bits in 0-7
+//	length:   the base less 3 in 16-23, the mask of the extra bits in 24-28
+//	distance: the base in 32-47, the mask of the extra bits in 16-28
+//	all:      code length in 8-11, code length plus extra bits in 0-5
 //	special:  bit 15, and bit 14 for a pointer to a sub-table (index in 16-30,
 //	          its bits in 8-11), bit 13 for the end of the block, neither for
 //	          a code that must not be used
+//
+// The masks save the hot loop making them, which takes four instructions and a
+// shift count in CL for each match's length and again for its distance. Lengths
+// need no more than 32 bits for it, so that their table stays in the first-level
+// cache.
 const (
 	literal  = 1 << 31
 	special  = 1 << 15
@@ -35,11 +43,15 @@ const (
 )
 
 // The arrays are powers of two for the masks of the hot loop; zlib's "enough"
-// counts 2,342 entries for 286 codes at 11 bits and 594 for 30 at 9.
-type (
-	litTable  [4096]uint32
-	distTable [1024]uint32
-)
+// counts 2,342 entries for 286 codes at 11 bits and 594 for 30 at 9. One pointer
+// reaches both: registers are scarce there.
+type tables struct {
+	lit  [4096]uint32
+	dist [1024]uint64
+}
+
+// entry is what a table holds.
+type entry interface{ uint32 | uint64 }
 
 // The entries of all symbols without their code lengths.
 var (
@@ -60,23 +72,23 @@ func makeLitEntries() (e [litSymbols]uint32) {
 		if i >= 265 {
 			extra = (i - 261) / 4
 		}
-		e[i] = base<<16 | extra
+		e[i] = (1<<extra-1)<<24 | (base-3)<<16 | extra
 		base += 1 << extra
 	}
-	e[285] = 258 << 16
+	e[285] = (258 - 3) << 16
 	e[286], e[287] = special, special
 	return e
 }
 
 // makeDistEntries is RFC 1951 3.2.5, distances.
-func makeDistEntries() (e [distSymbols]uint32) {
-	base := uint32(1)
-	for i := range uint32(30) {
-		extra := uint32(0)
+func makeDistEntries() (e [distSymbols]uint64) {
+	base := uint64(1)
+	for i := range uint64(30) {
+		extra := uint64(0)
 		if i >= 4 {
 			extra = (i - 2) / 2
 		}
-		e[i] = base<<16 | extra
+		e[i] = base<<32 | (1<<extra-1)<<16 | extra
 		base += 1 << extra
 	}
 	e[30], e[31] = special, special
@@ -93,7 +105,7 @@ func makePreEntries() (e [preSymbols]uint32) {
 // build fills a table for the code of the given lengths (RFC 1951 3.2.2), one per
 // symbol. It reports whether the code is one that zlib accepts: complete, or,
 // where partial is set, a single code of one bit or none at all.
-func build(table []uint32, lens []uint8, entries []uint32, tableBits uint, partial bool) bool {
+func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partial bool) bool {
 	var count [maxCode + 1]int
 	for _, l := range lens {
 		count[l&maxCode]++
@@ -110,26 +122,22 @@ func build(table []uint32, lens []uint8, entries []uint32, tableBits uint, parti
 		return false
 	}
 	if longest == 0 || used < complete {
-		return partial && longest <= 1 && buildPartial(table[:1<<tableBits], lens, entries)
+		return partial && longest <= 1 && buildPartial(table, lens, entries, tableBits)
 	}
 	fillTable(table, sortSymbols(lens, &count), entries, &count, tableBits)
 	return true
 }
 
 // buildPartial fills the table of a code with one symbol, or with none: bits that
-// are no code lead to an entry that must not be used.
-func buildPartial(table []uint32, lens []uint8, entries []uint32) bool {
-	unused := uint32(special | 1<<8 | 1)
-	for i := range table {
-		table[i] = unused
+// are no code lead to an entry that must not be used. A block with such a code can
+// be eleven bytes long, so that a flood of them is a flood of tables.
+func buildPartial[E entry](table []E, lens []uint8, entries []E, tableBits uint) bool {
+	const unused = special | 1<<8 | 1
+	table[0], table[1] = unused, unused
+	if sym := bytes.IndexByte(lens, 1); sym >= 0 {
+		table[0] = entries[sym] + 1<<8 + 1
 	}
-	for sym, l := range lens {
-		if l == 1 {
-			for i := 0; i < len(table); i += 2 {
-				table[i] = entries[sym] + 1<<8 + 1
-			}
-		}
-	}
+	double(table, 2, 1, tableBits)
 	return true
 }
 
@@ -152,7 +160,7 @@ func sortSymbols(lens []uint8, count *[maxCode + 1]int) *[litSymbols]uint16 {
 // fillTable writes the entries of a complete code. Codes are counted up bit by bit
 // reversed, as they come in the stream; the table doubles with every length, so
 // that each entry is written once and copied in blocks.
-func fillTable(table []uint32, sorted *[litSymbols]uint16, entries []uint32, count *[maxCode + 1]int, tableBits uint) {
+func fillTable[E entry](table []E, sorted *[litSymbols]uint16, entries []E, count *[maxCode + 1]int, tableBits uint) {
 	code, length, next := uint(0), uint(1), 0
 	for count[length] == 0 {
 		length++
@@ -161,7 +169,7 @@ func fillTable(table []uint32, sorted *[litSymbols]uint16, entries []uint32, cou
 	end := uint(1) << length
 	for length <= tableBits {
 		for ; left > 0; left-- {
-			table[code] = entries[sorted[next]] + uint32(length)<<8 + uint32(length)
+			table[code] = entries[sorted[next]] + E(length)<<8 + E(length)
 			next++
 			if code == end-1 {
 				double(table, end, length, tableBits)
@@ -181,7 +189,7 @@ func fillTable(table []uint32, sorted *[litSymbols]uint16, entries []uint32, cou
 }
 
 // double copies the table's first end entries until it is full.
-func double(table []uint32, end, length, tableBits uint) {
+func double[E entry](table []E, end, length, tableBits uint) {
 	for ; length < tableBits; length++ {
 		copy(table[end:2*end], table[:end])
 		end <<= 1
@@ -195,7 +203,7 @@ func increment(code, all uint) uint {
 }
 
 // fillSubTables writes the codes that are longer than the table's bits.
-func fillSubTables(table []uint32, sorted []uint16, entries []uint32, count *[maxCode + 1]int, tableBits, code, length uint, left int) {
+func fillSubTables[E entry](table []E, sorted []uint16, entries []E, count *[maxCode + 1]int, tableBits, code, length uint, left int) {
 	mask := uint(1)<<tableBits - 1
 	prefix, start, end := mask+1, uint(0), mask+1
 	for _, sym := range sorted {
@@ -203,10 +211,10 @@ func fillSubTables(table []uint32, sorted []uint16, entries []uint32, count *[ma
 			prefix, start = code&mask, end
 			sub := subBits(count, tableBits, length, left)
 			end = start + 1<<sub
-			table[prefix] = uint32(start)<<16 | special | subTable | uint32(sub)<<8 | uint32(tableBits)
+			table[prefix] = E(start)<<16 | special | subTable | E(sub)<<8 | E(tableBits)
 		}
 		rest := length - tableBits
-		entry := entries[sym] + uint32(rest)<<8 + uint32(rest)
+		entry := entries[sym] + E(rest)<<8 + E(rest)
 		for i := start + code>>tableBits; i < end; i += 1 << rest {
 			table[i] = entry
 		}
@@ -234,9 +242,9 @@ func subBits(count *[maxCode + 1]int, tableBits, length uint, left int) uint {
 }
 
 // The tables of the fixed code (RFC 1951 3.2.6).
-var fixedLit, fixedDist = makeFixed()
+var fixed = makeFixed()
 
-func makeFixed() (*litTable, *distTable) {
+func makeFixed() *tables {
 	var lens [litSymbols]uint8
 	for i := range lens {
 		switch {
@@ -254,9 +262,9 @@ func makeFixed() (*litTable, *distTable) {
 	for i := range distLens {
 		distLens[i] = 5
 	}
-	lit, dist := new(litTable), new(distTable)
-	if !build(lit[:], lens[:], litEntries[:], litBits, true) || !build(dist[:], distLens[:], distEntries[:], distBits, true) {
+	t := new(tables)
+	if !build(t.lit[:], lens[:], litEntries[:], litBits, true) || !build(t.dist[:], distLens[:], distEntries[:], distBits, true) {
 		panic("inflate: internal error: the fixed code is not complete")
 	}
-	return lit, dist
+	return t
 }

@@ -20,7 +20,8 @@ const (
 	historyLen = 32 << 10 // the farthest distance (RFC 1951 2)
 	// windowLen bounds history and pending output together. It is a power of
 	// two, so that a mask replaces the bounds checks of the hot loop.
-	windowLen = 256 << 10
+	windowLen  = 256 << 10
+	windowMask = windowLen - 1
 	// windowEnd is where the window counts as full: a match that begins just
 	// before it still fits.
 	windowEnd = windowLen - 1024
@@ -78,11 +79,8 @@ type Decoder struct {
 	header header
 	fixed  bool // the block at hand uses the fixed code
 
-	// The tables of the block at hand: the fixed ones, or one's own.
-	lit     *litTable
-	dist    *distTable
-	ownLit  litTable
-	ownDist distTable
+	codes *tables // of the block at hand: the fixed ones, or own
+	own   tables
 
 	// buf[low:op] is what a distance may reach, buf[start:op] what the caller
 	// has not seen.
@@ -232,7 +230,7 @@ func (d *Decoder) block(src []byte, pos int) (int, bool, error) {
 		d.drop(d.n % 8)
 		d.phase = inLengths
 	case 1:
-		d.fixed, d.lit, d.dist = true, fixedLit, fixedDist
+		d.fixed, d.codes = true, fixed
 		d.phase = inSymbols
 	case 2:
 		d.phase = inCounts

@@ -118,7 +118,7 @@ func (d *Decoder) restoreTables() bool {
 		return d.header.buildPrecode()
 	case inSymbols:
 		if d.fixed {
-			d.lit, d.dist = fixedLit, fixedDist
+			d.codes = fixed
 			return true
 		}
 		return d.header.lits > 256 && d.header.dists > 0 && d.buildTables() == ""

@@ -41,10 +41,10 @@ func (d *Decoder) symbol(src []byte, pos int) (int, progress, error) {
 		pos++
 	}
 	bits, have := d.bits, d.n
-	entry := d.lit[bits&litMask]
+	entry := d.codes.lit[bits&litMask]
 	if entry&subTable != 0 && have >= litBits {
 		bits, have = bits>>litBits, have-litBits
-		entry = d.lit[entry>>16&0x7fff+uint32(bits&(1<<(entry>>8&15)-1))]
+		entry = d.codes.lit[entry>>16&0x7fff+uint32(bits&(1<<(entry>>8&15)-1))]
 	}
 	code := uint(entry >> 8 & 15)
 	switch {
@@ -61,20 +61,20 @@ func (d *Decoder) symbol(src []byte, pos int) (int, progress, error) {
 	case entry&special != 0:
 		return pos, moved, &CorruptError{Reason: "a length code is not allowed"}
 	}
-	whole := uint(entry & 0xff)
+	whole := uint(entry & 63)
 	if whole > have {
 		return pos, short, nil
 	}
-	length := int(entry>>16) + int(bits>>code&(1<<(whole-code)-1))
+	length := int(uint8(entry>>16)) + int(bits>>code&uint64(entry>>24)) + 3
 	return d.distance(pos, bits>>whole, have-whole, length)
 }
 
 // distance decodes the second half of a match and copies it.
 func (d *Decoder) distance(pos int, bits uint64, have uint, length int) (int, progress, error) {
-	entry := d.dist[bits&distMask]
+	entry := d.codes.dist[bits&distMask]
 	if entry&subTable != 0 && have >= distBits {
 		bits, have = bits>>distBits, have-distBits
-		entry = d.dist[entry>>16+uint32(bits&(1<<(entry>>8&15)-1))]
+		entry = d.codes.dist[entry>>16+bits&(1<<(entry>>8&15)-1)]
 	}
 	code := uint(entry >> 8 & 15)
 	switch {
@@ -83,17 +83,19 @@ func (d *Decoder) distance(pos int, bits uint64, have uint, length int) (int, pr
 	case entry&special != 0:
 		return pos, moved, &CorruptError{Reason: "a distance code is not allowed"}
 	}
-	whole := uint(entry & 0xff)
+	whole := uint(entry & 63)
 	if whole > have {
 		return pos, short, nil
 	}
-	dist := int(entry>>16) + int(bits>>code&(1<<(whole-code)-1))
+	dist := int(entry>>32) + int(bits>>code&uint64(uint16(entry>>16)))
 	if dist > d.op-d.low {
 		return pos, moved, &CorruptError{Reason: "a distance reaches back before the start"}
 	}
-	for range length {
-		d.buf[d.op] = d.buf[d.op-dist]
-		d.op++
+	// Where the match overlaps itself, what there is of it doubles each time.
+	for from := d.op - dist; length > 0; {
+		n := copy(d.buf[d.op:d.op+length], d.buf[from:d.op])
+		d.op += n
+		length -= n
 	}
 	d.bits, d.n = bits>>whole, have-whole
 	return pos, moved, nil

@@ -5,7 +5,7 @@ import "errors"
 // Tracer finds out which bytes of a checkpoint's history are still referred
 // to: usually a few percent. No symbol behind the next HistoryLen bytes of
 // output can reach back beyond the checkpoint, so that only those are looked
-// at. It holds as much as a Decoder and 100 KiB.
+// at. It holds as much as a Decoder and 160 KiB.
 //
 // It decodes them twice, with numbers in the place of the history: what comes
 // out alike is the stream's own, what differs tells the place in the history
@@ -13,13 +13,17 @@ import "errors"
 // loop knows nothing of it.
 type Tracer struct {
 	d     *Decoder
-	taint [historyLen]byte
+	taint [2][historyLen]byte // the numbers of the places, see paint
 	out   [2][historyLen]byte
 	used  [historyLen]bool
 }
 
 // NewTracer makes a Tracer.
-func NewTracer() *Tracer { return &Tracer{d: New()} }
+func NewTracer() *Tracer {
+	t := &Tracer{d: New()}
+	t.paint()
+	return t
+}
 
 // errTrace says that the output ended early though the stream did not.
 var errTrace = errors.New("trace inflate: the input is too short")
@@ -35,8 +39,7 @@ const tracePiece = 256
 func (t *Tracer) Trace(checkpoint []byte, length int, bits uint64, n int, input []byte) ([]bool, error) {
 	var got [2]int
 	for pass := range 2 {
-		t.paint(pass, length)
-		if err := t.d.Resume(checkpoint, t.taint[historyLen-length:], bits, n); err != nil {
+		if err := t.d.Resume(checkpoint, t.taint[pass][historyLen-length:], bits, n); err != nil {
 			return nil, err
 		}
 		var err error
@@ -45,20 +48,22 @@ func (t *Tracer) Trace(checkpoint []byte, length int, bits uint64, n int, input 
 		}
 	}
 	clear(t.used[:])
-	for i := range got[0] {
-		if a, b := t.out[0][i], t.out[1][i]; a != b {
+	first, second := t.out[0][:got[0]], t.out[1][:got[0]]
+	for i, a := range first {
+		if b := second[i]; a != b {
 			t.used[int(a)|int(b-a-1)<<8] = true
 		}
 	}
 	return t.used[historyLen-length:], nil
 }
 
-// paint writes the numbers of the places into the history: the low byte in the
-// first pass; in the second that and one more than the high bits, modulo 256,
-// which is never the same.
-func (t *Tracer) paint(pass, length int) {
-	for i := historyLen - length; i < historyLen; i++ {
-		t.taint[i] = byte(i) + byte(pass)*byte(i>>8+1)
+// paint numbers the places of the history: the low byte for the first pass; for
+// the second that and one more than the high bits, modulo 256, which is never the
+// same.
+func (t *Tracer) paint() {
+	for i := range historyLen {
+		t.taint[0][i] = byte(i)
+		t.taint[1][i] = byte(i) + byte(i>>8+1)
 	}
 }
 
