@@ -59,24 +59,24 @@ func (f *insideFile) renew() error {
 func (f *insideFile) ReadAt(p []byte, off int64) (n int, err error) {
 	n, r, err := f.readAt(p, off)
 	if f.damaged(r, err) {
-		f.mu.Lock()
-		if f.reader == r {
-			err = f.renew()
+		if err = f.renewed(r); err == nil {
+			n, _, err = f.readAt(p, off)
 		}
-		f.mu.Unlock()
-		if n, _, err = f.readAt(p, off); err != nil {
-			err = f.explained(err)
-		}
+	}
+	if err == nil || err == io.EOF {
 		return n, err
 	}
-	return n, f.readError(err)
+	return n, f.explained(err)
 }
 
-func (f *insideFile) readError(err error) error {
-	if err == nil || err == io.EOF {
-		return err
+// renewed goes on with a new index instead of r's, unless somebody did already.
+func (f *insideFile) renewed(r *reader) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reader != r {
+		return nil
 	}
-	return f.explained(err)
+	return f.renew()
 }
 
 func (f *insideFile) readAt(p []byte, off int64) (int, *reader, error) {
