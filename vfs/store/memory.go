@@ -38,9 +38,12 @@ const (
 	OpRecords      Op = "list records"
 	OpTouch        Op = "touch"
 	OpErase        Op = "erase"
+	OpWriteAside   Op = "write aside"
+	OpOpenRecord   Op = "open record"
+	OpStreamRecord Op = "stream record"
 )
 
-// Memory is a Store, Resumer, Recorder, Toucher and Eraser that lives in memory, for
+// Memory is a Store, Resumer, Recorder, LargeRecorder, Toucher and Eraser that lives in memory, for
 // tests and demonstrations. It keeps every promise of the interfaces except
 // that of outliving the process; Crash stands for that. Its fields may be set
 // before first use and not after.
@@ -83,6 +86,10 @@ type memUpload struct {
 	state []byte
 	when  time.Time
 	owner *memWriter // nil while suspended
+
+	aside      []byte // like data, it may run ahead of asideSaved
+	asideLost  bool
+	asideSaved int64 // -1 where it was lost at the Save
 }
 
 // NewMemory returns an empty Memory.
@@ -107,7 +114,7 @@ func (m *Memory) Crash() {
 			delete(m.uploads, id)
 			continue
 		}
-		u.data = slices.Clone(u.data[:u.off])
+		u.rewind()
 	}
 }
 
@@ -335,6 +342,9 @@ func (m *Memory) publish(u *memUpload, key Key, meta Meta) error {
 	for _, name := range slices.Sorted(maps.Keys(meta.Docs)) {
 		m.putDoc(key, name, meta.Docs[name], now)
 	}
+	if meta.Aside != "" && !u.asideLost && len(u.aside) > 0 {
+		m.putDoc(key, meta.Aside, u.aside, now)
+	}
 	return nil
 }
 
@@ -346,10 +356,12 @@ func (m *Memory) putDoc(key Key, name string, doc []byte, now time.Time) {
 }
 
 var (
-	_ Store     = (*Memory)(nil)
-	_ Resumer   = (*Memory)(nil)
-	_ Recorder  = (*Memory)(nil)
-	_ Toucher   = (*Memory)(nil)
-	_ Eraser    = (*Memory)(nil)
-	_ io.Reader = (*memReader)(nil)
+	_ Store    = (*Memory)(nil)
+	_ Resumer  = (*Memory)(nil)
+	_ Recorder = (*Memory)(nil)
+	_ Toucher  = (*Memory)(nil)
+	_ Eraser   = (*Memory)(nil)
+
+	_ LargeRecorder = (*Memory)(nil)
+	_ io.Reader     = (*memReader)(nil)
 )

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"slices"
@@ -28,6 +31,36 @@ func (m *Memory) Record(ctx context.Context, key Key, name string) (doc []byte, 
 		return nil
 	})
 	return doc, err
+}
+
+// OpenRecord implements LargeRecorder.
+func (m *Memory) OpenRecord(ctx context.Context, key Key, name string) (Object, error) {
+	var r *memReader
+	err := m.doRecord(ctx, OpOpenRecord, key, name, func() error {
+		d, ok := m.records[key][name]
+		if !ok {
+			return fs.ErrNotExist
+		}
+		r = &memReader{bytes.NewReader(d.data), Info{Key: key, Size: int64(len(d.data)), ModTime: d.mtime}}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// StreamRecord implements LargeRecorder. The hooks run around the replacement,
+// after write.
+func (m *Memory) StreamRecord(ctx context.Context, key Key, name string, write func(io.Writer) error) error {
+	var doc bytes.Buffer
+	if err := write(&doc); err != nil {
+		return fmt.Errorf("%s %s: %w", OpStreamRecord, key.Join(name), err)
+	}
+	return m.doRecord(ctx, OpStreamRecord, key, name, func() error {
+		m.putDoc(key, name, doc.Bytes(), m.Now())
+		return nil
+	})
 }
 
 // RemoveRecord implements Recorder.

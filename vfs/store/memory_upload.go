@@ -56,6 +56,7 @@ func (w *memWriter) Save(ctx context.Context, state []byte) error {
 		w.u.saved = true
 		w.u.off = int64(len(w.u.data))
 		w.u.state = slices.Clone(state)
+		w.u.asideSaved = w.u.asideSize()
 		w.u.when = w.m.Now()
 		return nil
 	})
@@ -87,6 +88,9 @@ func CheckSeal(key Key, meta Meta) error {
 		if err := CheckDoc(name); err != nil {
 			return err
 		}
+	}
+	if meta.Aside != "" {
+		return CheckDoc(meta.Aside)
 	}
 	return nil
 }
@@ -143,7 +147,7 @@ func (m *Memory) Resume(ctx context.Context, id ID) (Writer, []byte, int64, erro
 		if err := m.take(w); err != nil {
 			return err
 		}
-		w.u.data = slices.Clone(w.u.data[:w.u.off])
+		w.u.rewind()
 		state, off = slices.Clone(w.u.state), w.u.off
 		return nil
 	})
@@ -161,12 +165,54 @@ func (m *Memory) Recover(ctx context.Context, id ID) (Writer, io.ReadCloser, int
 			return err
 		}
 		data = w.u.data[:len(w.u.data):len(w.u.data)]
+		w.u.aside, w.u.asideLost = nil, false
 		return nil
 	})
 	if err != nil {
 		return nil, nil, 0, m.abandon(w, err)
 	}
 	return w, io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+}
+
+// rewind goes back to what was saved.
+func (u *memUpload) rewind() {
+	u.data = slices.Clone(u.data[:u.off])
+	u.asideLost = u.asideSaved < 0
+	u.aside = slices.Clone(u.aside[:max(0, u.asideSaved)])
+}
+
+func (u *memUpload) asideSize() int64 {
+	if u.asideLost {
+		return -1
+	}
+	return int64(len(u.aside))
+}
+
+// WriteAside implements AsideWriter.
+func (w *memWriter) WriteAside(p []byte) error {
+	err := w.do(context.Background(), OpWriteAside, func() error {
+		if w.u.asideLost {
+			return errors.New("the aside is lost")
+		}
+		w.u.aside = append(w.u.aside, p...)
+		return nil
+	})
+	if err != nil {
+		w.m.locked(func() error {
+			w.u.asideLost = true
+			return nil
+		})
+	}
+	return err
+}
+
+// AsideSize implements AsideWriter.
+func (w *memWriter) AsideSize() (n int64) {
+	w.m.locked(func() error {
+		n = w.u.asideSize()
+		return nil
+	})
+	return n
 }
 
 // take makes w the owner of its suspended upload.

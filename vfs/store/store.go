@@ -117,6 +117,33 @@ type Recorder interface {
 	Records(ctx context.Context, dir Key) iter.Seq2[RecordInfo, error]
 }
 
+// AsideWriter is the optional capability of a Writer to take a second, smaller
+// stream beside its bytes, such as an index of them. The aside is expendable:
+// what fails there costs the aside and never the upload.
+//
+// Save makes it durable with the bytes, and Resume cuts it to the length that
+// belongs to the saved state; Recover empties it. Seal publishes it as the
+// document Meta.Aside, Discard forgets it.
+type AsideWriter interface {
+	// WriteAside appends to the aside. A failure is sticky: the aside is lost,
+	// and Save and Seal go on as if there had never been one.
+	WriteAside(p []byte) error
+	// AsideSize is how many bytes the aside has, -1 when it is lost.
+	AsideSize() int64
+}
+
+// LargeRecorder keeps documents that are too large for memory beside those of a
+// Recorder, and under the same names. All methods are safe for concurrent use.
+type LargeRecorder interface {
+	// OpenRecord opens a document for random reads. Replacing or removing it
+	// does not disturb who has it open. The Info has the key that it lies
+	// beside.
+	OpenRecord(ctx context.Context, key Key, name string) (Object, error)
+	// StreamRecord replaces a document, durably, by all that write writes. If
+	// write fails its error is returned and nothing has changed.
+	StreamRecord(ctx context.Context, key Key, name string, write func(io.Writer) error) error
+}
+
 // Toucher is the optional capability of setting a sealed object's
 // modification time, the one attribute that clients may send late.
 type Toucher interface {
@@ -157,6 +184,9 @@ type Meta struct {
 	ModTime time.Time
 	// Docs are the documents, readable afterwards through Recorder.Record.
 	Docs map[string][]byte
+	// Aside is the name of the document that an AsideWriter's aside becomes;
+	// empty: none. A lost or empty aside gives none either.
+	Aside string
 }
 
 // Info describes an object or a directory.

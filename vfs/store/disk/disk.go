@@ -3,7 +3,7 @@
 //	bundles/acme/case-17/X.tgz        sealed objects, nothing else
 //	records/acme/case-17/X.tgz/NAME   their documents, and those of refusals
 //	records/.tmp/                     documents being written
-//	uploads/acme/ID/                  data, name and state of an upload
+//	uploads/acme/ID/                  data, aside, name and state of an upload
 //	lock                              held by the daemon that owns the root
 //
 // What it guarantees: an object is in bundles only when its bytes, its
@@ -63,7 +63,8 @@ type Report struct {
 	Err        error
 }
 
-// Store implements store.Store, Resumer, Recorder, Toucher and Eraser.
+// Store implements store.Store, Resumer, Recorder, LargeRecorder, Toucher and
+// Eraser.
 type Store struct {
 	files  files
 	now    func() time.Time
@@ -207,4 +208,6 @@ var (
 	_ store.Recorder = (*Store)(nil)
 	_ store.Toucher  = (*Store)(nil)
 	_ store.Eraser   = (*Store)(nil)
+
+	_ store.LargeRecorder = (*Store)(nil)
 )

@@ -26,7 +26,7 @@ import (
 const (
 	frameHeader  = 32
 	frameVersion = 1
-	stateMagic   = "bup.stat"
+	stateMagic   = "bup.sav2"
 	intentMagic  = "bup.seal"
 )
 
@@ -90,6 +90,14 @@ func (s *Store) writeFile(name string, data []byte) error {
 	if len(data) > maxFile {
 		return fmt.Errorf("write %s: %w", name, errLarge)
 	}
+	return s.streamFile(name, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// streamFile is writeFile for what write writes.
+func (s *Store) streamFile(name string, write func(io.Writer) error) error {
 	if err := removed(s.files.Remove(name)); err != nil {
 		return err
 	}
@@ -97,7 +105,7 @@ func (s *Store) writeFile(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -135,13 +143,13 @@ func (s *Store) openRegular(name string) (file, fs.FileInfo, error) {
 }
 
 // readState reads the saved state in an upload's directory.
-func (s *Store) readState(dir string) (off int64, state []byte, err error) {
+func (s *Store) readState(dir string) (off, aside int64, state []byte, err error) {
 	b, err := s.readFile(dir + "/" + stateName)
 	if err == nil {
-		off, state, err = decodeFrame(stateMagic, b)
+		off, aside, state, err = decodeState(b)
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errFrame) {
-		return 0, nil, fmt.Errorf("%w: %w", store.ErrState, err)
+		return 0, 0, nil, fmt.Errorf("%w: %w", store.ErrState, err)
 	}
-	return off, state, err
+	return off, aside, state, err
 }

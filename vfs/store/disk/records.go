@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"strconv"
@@ -38,8 +39,27 @@ func wrapRecord(op string, key store.Key, name string, err error) error {
 }
 
 func (s *Store) putRecord(dir, name string, doc []byte) error {
+	if len(doc) > maxFile {
+		return errLarge
+	}
+	return s.streamRecord(dir, name, func(w io.Writer) error {
+		_, err := w.Write(doc)
+		return err
+	})
+}
+
+// StreamRecord implements store.LargeRecorder.
+func (s *Store) StreamRecord(ctx context.Context, key store.Key, name string, write func(io.Writer) error) error {
+	err := checkRecord(ctx, key, name)
+	if err == nil {
+		err = s.streamRecord(recordPath(key), name, write)
+	}
+	return wrapRecord("stream", key, name, err)
+}
+
+func (s *Store) streamRecord(dir, name string, write func(io.Writer) error) error {
 	temp := tempDir + "/" + strconv.FormatUint(s.temps.Add(1), 10)
-	err := s.writeFile(temp, doc)
+	err := s.streamFile(temp, write)
 	if err == nil {
 		err = s.moveRecord(temp, dir, name)
 	}
@@ -47,6 +67,27 @@ func (s *Store) putRecord(dir, name string, doc []byte) error {
 		s.files.Remove(temp)
 	}
 	return err
+}
+
+// OpenRecord implements store.LargeRecorder.
+func (s *Store) OpenRecord(ctx context.Context, key store.Key, name string) (store.Object, error) {
+	err := checkRecord(ctx, key, name)
+	var o *object
+	if err == nil {
+		o, err = s.openRecord(key, name)
+	}
+	if err != nil {
+		return nil, wrapRecord("open", key, name, err)
+	}
+	return o, nil
+}
+
+func (s *Store) openRecord(key store.Key, name string) (*object, error) {
+	f, fi, err := s.openRegular(recordPath(key) + "/" + name)
+	if err != nil {
+		return nil, err
+	}
+	return &object{f, infoOf(key, fi)}, nil
 }
 
 // moveRecord moves a file, durably, into a record directory that it makes.

@@ -173,7 +173,7 @@ func (s *Store) tidy(dir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case dataName, nameName, stateName, reserveName:
+		case dataName, nameName, stateName, reserveName, asideName:
 			continue
 		}
 		if err := s.files.Remove(dir + "/" + e.Name()); err != nil {

@@ -61,7 +61,7 @@ func (s *Store) suspended(id store.ID, dir string) (store.Suspended, error) {
 		return store.Suspended{}, err
 	}
 	u := store.Suspended{ID: id, Name: name, Saved: fi.ModTime()}
-	u.Size, _, err = s.readState(dir)
+	u.Size, _, _, err = s.readState(dir)
 	if errors.Is(err, store.ErrState) {
 		fi, err = s.files.Lstat(dir + "/" + dataName)
 		if err == nil {
@@ -94,7 +94,7 @@ func (s *Store) resume(ctx context.Context, id store.ID) (*writer, []byte, error
 	if err != nil {
 		return nil, nil, err
 	}
-	off, state, err := s.readState(w.dir)
+	off, aside, state, err := s.readState(w.dir)
 	if err == nil {
 		err = w.open(off)
 	}
@@ -102,6 +102,7 @@ func (s *Store) resume(ctx context.Context, id store.ID) (*writer, []byte, error
 		s.giveBack(w.up)
 		return nil, nil, err
 	}
+	w.openAside(aside)
 	return w, state, nil
 }
 
@@ -225,6 +226,7 @@ func (s *Store) Recover(ctx context.Context, id store.ID) (store.Writer, io.Read
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("recover upload %s: %w", id, mark(err))
 	}
+	w.openAside(0)
 	r, err := s.files.OpenFile(w.dir+"/"+dataName, os.O_RDONLY)
 	if err != nil {
 		return nil, nil, 0, errors.Join(fmt.Errorf("recover upload %s: %w", id, err), w.Close())

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"bundleup/vfs/store"
@@ -32,7 +34,14 @@ type sealed struct {
 	docs  map[string]string
 	times []time.Time // what the modification time may be
 	acked bool
+	lost  bool // its aside, which therefore may be absent
 }
+
+// asideDoc is what every object's aside becomes.
+const asideDoc = "index"
+
+// asideOf is what the script writes aside of data.
+func asideOf(data string) string { return strings.ToUpper(data) }
 
 // kept is an upload that may be suspended.
 type kept struct {
@@ -41,6 +50,7 @@ type kept struct {
 	acked bool    // there was an acknowledged Save
 	ended bool    // by an acknowledged Seal or Discard
 	may   bool    // or perhaps by one that failed
+	lost  bool    // its aside
 }
 
 // record is a document: what it may hold, "" standing for absent.
@@ -83,7 +93,14 @@ func (f *flow) write(p string) {
 	}
 	n, _ := f.w.Write([]byte(p))
 	f.k.data += p[:n]
+	f.aside().WriteAside([]byte(asideOf(p[:n])))
+	f.look()
 }
+
+func (f *flow) aside() store.AsideWriter { return f.w.(store.AsideWriter) }
+
+// look notes whether the aside is lost.
+func (f *flow) look() { f.k.lost = f.k.lost || f.aside().AsideSize() < 0 }
 
 func state(off int64) []byte { return fmt.Appendf(nil, "state at %d", off) }
 
@@ -92,7 +109,9 @@ func (f *flow) save() {
 		return
 	}
 	off := int64(len(f.k.data))
-	if err := f.w.Save(ctx, state(off)); err != nil {
+	err := f.w.Save(ctx, state(off))
+	f.look()
+	if err != nil {
 		f.k.saves = append(f.k.saves, off)
 		return
 	}
@@ -123,6 +142,7 @@ func (f *flow) resume() {
 	if err == nil {
 		f.w = w
 		f.k.data = f.k.data[:off]
+		f.look()
 	}
 }
 
@@ -134,7 +154,10 @@ func (f *flow) seal(key store.Key, docs ...string) error {
 	}
 	mtime := time.Unix(int64(1000+len(f.c.seals)), 0)
 	o := &sealed{id: f.id, key: key, data: f.k.data, docs: map[string]string{}, times: []time.Time{mtime}}
-	meta := store.Meta{ModTime: mtime, Docs: map[string][]byte{}}
+	meta := store.Meta{ModTime: mtime, Docs: map[string][]byte{}, Aside: asideDoc}
+	if o.data != "" {
+		o.docs[asideDoc] = asideOf(o.data)
+	}
 	for _, d := range docs {
 		o.docs[d] = fmt.Sprintf("%s of %s by %s", d, key, f.id)
 		meta.Docs[d] = []byte(o.docs[d])
@@ -150,6 +173,8 @@ func (f *flow) seal(key store.Key, docs ...string) error {
 			err = f.w.Seal(ctx, key, meta)
 		}
 	}
+	f.look()
+	o.lost = f.k.lost
 	switch {
 	case err == nil:
 		o.acked, f.k.ended = true, true
@@ -167,6 +192,18 @@ func (f *flow) seal(key store.Key, docs ...string) error {
 
 func (c *script) put(key store.Key, name, doc string) {
 	c.note(key, name, doc, c.s.PutRecord(ctx, key, name, []byte(doc)))
+}
+
+// stream replaces a large document, piece by piece.
+func (c *script) stream(key store.Key, name, doc string) {
+	c.note(key, name, doc, c.s.StreamRecord(ctx, key, name, func(w io.Writer) error {
+		for _, piece := range strings.SplitAfter(doc, " ") {
+			if _, err := io.WriteString(w, piece); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 func (c *script) removeRecord(key store.Key, name string) {
@@ -248,6 +285,7 @@ func (c *script) play() {
 	c.put("acme/H.tgz", "receipt.json", "refused again")
 	c.put("acme/I.tgz", "receipt.json", "refused")
 	c.removeRecord("acme/I.tgz", "receipt.json")
+	c.stream("acme/H.tgz", asideDoc, "built anew")
 	g := c.create("acme/G.tgz")
 	g.write("sound now")
 	g.seal("acme/G.tgz", "receipt.json", "manifest")

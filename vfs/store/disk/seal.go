@@ -67,13 +67,26 @@ func (w *writer) seal(ctx context.Context, key store.Key, meta store.Meta) error
 	if err := w.s.claim(ctx, key); err != nil {
 		return err
 	}
-	docs := slices.Sorted(maps.Keys(meta.Docs))
-	in := &intent{Key: key, Docs: docs, dir: w.dir, id: w.id}
+	in := &intent{Key: key, Docs: w.documents(meta), dir: w.dir, id: w.id}
 	err := w.prepare(in, meta)
 	if err == nil {
 		err = w.s.complete(in)
 	}
 	return w.settled(in, err)
+}
+
+// documents are the names of what is to be published: those of the documents,
+// and the aside's if there is one by now.
+func (w *writer) documents(meta store.Meta) []string {
+	docs := slices.Sorted(maps.Keys(meta.Docs))
+	if meta.Aside == "" || slices.Contains(docs, meta.Aside) {
+		return docs
+	}
+	w.syncAside()
+	if w.AsideSize() > 0 {
+		docs = append(docs, meta.Aside)
+	}
+	return docs
 }
 
 // again concludes a seal that failed halfway, with the documents of that first
@@ -143,7 +156,7 @@ func (w *writer) stage(in *intent, meta store.Meta) error {
 		return err
 	}
 	for _, doc := range in.Docs {
-		if err := w.s.writeFile(in.staged(doc), meta.Docs[doc]); err != nil {
+		if err := w.stageDoc(in, doc, meta); err != nil {
 			return err
 		}
 	}
@@ -151,6 +164,13 @@ func (w *writer) stage(in *intent, meta store.Meta) error {
 		return err
 	}
 	return w.s.files.SyncDir(w.dir)
+}
+
+func (w *writer) stageDoc(in *intent, doc string, meta store.Meta) error {
+	if data, ok := meta.Docs[doc]; ok {
+		return w.s.writeFile(in.staged(doc), data)
+	}
+	return w.stageAside(in, doc)
 }
 
 // unstage gives the room of the staged documents back; Open does it otherwise.

@@ -66,6 +66,9 @@ func (o *sealed) whole(s *Store, got string, mtime time.Time) error {
 	}
 	for name, want := range o.docs {
 		doc, err := s.Record(ctx, o.key, name)
+		if name == asideDoc && o.lost && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil || string(doc) != want {
 			return fmt.Errorf("document %s of %s = %q, %v, want %q", name, o.key, doc, err, want)
 		}
@@ -146,6 +149,28 @@ func (c *script) checkResume(s *Store, id store.ID, k *kept) error {
 	if !strings.HasPrefix(k.data, string(b)) {
 		return fmt.Errorf("upload %s holds %q, want a prefix of %q", id, b, k.data)
 	}
+	return k.checkAside(w.(*writer), string(b))
+}
+
+// checkAside: it is as long as it was at the save that the upload resumes from,
+// unless it was lost.
+func (k *kept) checkAside(w *writer, data string) error {
+	size := w.AsideSize()
+	if size < 0 && k.lost || size == 0 && data == "" {
+		return nil
+	}
+	b := make([]byte, max(0, size))
+	if w.aside.f != nil {
+		if _, err := w.aside.f.ReadAt(b, 0); err != nil && err != io.EOF {
+			return err
+		}
+	}
+	if fi, err := w.s.files.Lstat(w.dir + "/" + asideName); err != nil || fi.Size() != size {
+		return fmt.Errorf("the aside of upload %s is not cut to %d: %v", w.id, size, err)
+	}
+	if string(b) != asideOf(data) {
+		return fmt.Errorf("the aside of upload %s holds %q at %d, want %q", w.id, b, size, asideOf(data))
+	}
 	return nil
 }
 
@@ -195,7 +220,7 @@ func (c *script) expected(s *Store, name string, objects map[store.Key]*sealed) 
 	}
 	_, rest, _ = strings.Cut(rest, "/")
 	id, base, _ := strings.Cut(rest, "/")
-	return s.uploads[store.ID(id)] != nil && (base == dataName || base == nameName || base == stateName)
+	return s.uploads[store.ID(id)] != nil && (base == dataName || base == nameName || base == stateName || base == asideName)
 }
 
 // walk calls f with every file, and with directories of uploads as such.

@@ -42,6 +42,8 @@ type writer struct {
 	dir string // uploads/TENANT/ID
 	f   file
 
+	aside aside
+
 	name     store.Key
 	off      int64 // bytes written
 	pushed   int64 // start of the first window not pushed yet
@@ -234,9 +236,10 @@ func (w *writer) keep(state []byte) error {
 	if err := w.anchor(); err != nil {
 		return err
 	}
+	w.syncAside()
 	w.saved = true // perhaps, if replace fails: Discard must reckon with it
 	name := w.dir + "/" + stateName
-	return w.s.replace(name, name+".tmp", encodeFrame(stateMagic, w.off, state))
+	return w.s.replace(name, name+".tmp", encodeState(w.off, w.AsideSize(), state))
 }
 
 // Discard implements store.Writer. It fails while a half-done seal stands.
@@ -284,9 +287,10 @@ func (w *writer) Close() error {
 	return w.wrap("close", err)
 }
 
-// end closes the data file; the writer is of no use any more.
+// end closes the files; the writer is of no use any more.
 func (w *writer) end() error {
 	w.closed = true
+	w.closeAside()
 	return w.f.Close()
 }
 

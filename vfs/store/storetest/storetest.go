@@ -1,6 +1,7 @@
 // Package storetest proves the promises of package store on any medium: one
 // suite that memory, disk and S3 run. A capability that a medium does not have
-// (Resumer, Recorder, Toucher, Eraser) is not tested; everything else must hold.
+// (Resumer, Recorder, LargeRecorder, AsideWriter, Toucher, Eraser) is not tested;
+// everything else must hold.
 package storetest
 
 import (
@@ -48,6 +49,12 @@ func Run(t *testing.T, open func(t *testing.T) Reopen) {
 		{"Mkdir", testMkdir},
 		{"Records", testRecords},
 		{"RecordsSurviveLostSeal", testRecordsOfLoser},
+		{"Aside", testAside},
+		{"AsideNotAskedFor", testAsideUnnamed},
+		{"AsideRecovered", testAsideRecovered},
+		{"AsideDiscarded", testAsideDiscarded},
+		{"LargeRecords", testLargeRecords},
+		{"LargeRecordReplaced", testLargeReplaced},
 		{"Touch", testTouch},
 		{"Erase", testErase},
 		{"EraseMissing", testEraseMissing},
