@@ -51,6 +51,7 @@ type kept struct {
 	ended bool    // by an acknowledged Seal or Discard
 	may   bool    // or perhaps by one that failed
 	lost  bool    // its aside
+	late  int64   // the offset from which on there is an aside
 }
 
 // record is a document: what it may hold, "" standing for absent.
@@ -93,7 +94,9 @@ func (f *flow) write(p string) {
 	}
 	n, _ := f.w.Write([]byte(p))
 	f.k.data += p[:n]
-	f.aside().WriteAside([]byte(asideOf(p[:n])))
+	if int64(len(f.k.data)) > f.k.late {
+		f.aside().WriteAside([]byte(asideOf(p[:n])))
+	}
 	f.look()
 }
 
@@ -263,12 +266,15 @@ func (c *script) play() {
 	d.discard()
 
 	e := c.create("globex/.E.tgz.part")
+	e.k.late = int64(len("kept, "))
 	e.write("kept, ")
 	e.save()
 	e.write("lost")
 	e.suspend()
 	e.resume()
 	e.write("kept too, ")
+	e.save()
+	e.write("and more, ")
 	e.save()
 	e.write("lost too")
 	e.suspend()

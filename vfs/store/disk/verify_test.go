@@ -156,6 +156,7 @@ func (c *script) checkResume(s *Store, id store.ID, k *kept) error {
 // unless it was lost.
 func (k *kept) checkAside(w *writer, data string) error {
 	size := w.AsideSize()
+	data = data[min(k.late, int64(len(data))):]
 	if size < 0 && k.lost || size == 0 && data == "" {
 		return nil
 	}
