@@ -143,8 +143,7 @@ type AsideWriter interface {
 type LargeRecorder interface {
 	// OpenRecord opens a document for random reads. Replacing or removing it
 	// does not disturb who has it open, or his reads fail with ErrReplaced.
-	// The Info has the key that it lies
-	// beside.
+	// The Info has the key that it lies beside.
 	OpenRecord(ctx context.Context, key Key, name string) (Object, error)
 	// StreamRecord replaces a document, durably, by all that write writes. If
 	// write fails its error is returned and nothing has changed.
