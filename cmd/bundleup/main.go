@@ -51,7 +51,7 @@ func rootCommand() *cobra.Command {
 		RunE:          help,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(), checkCommand(), accountCommand(), tokenCommand(), auditCommand(), eraseCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), accountCommand(), tokenCommand(), auditCommand(), eraseCommand(), configCommand(), storageCommand(), versionCommand())
 	return root
 }
 

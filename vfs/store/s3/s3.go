@@ -39,6 +39,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"bundleup/vfs/store"
 )
@@ -176,6 +177,7 @@ func setDefault[T comparable](p *T, d T) {
 func connect(ctx context.Context, opts Options) (*Store, error) {
 	loads := []func(*config.LoadOptions) error{
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
+		config.WithLogger(logging.Nop{}), // errors are returned
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
 	}
 	if opts.Region != "" {
