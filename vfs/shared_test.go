@@ -47,9 +47,8 @@ func nodes(t *testing.T) (a, b *conn, c *common) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := *w
-		other.tree = tree
-		return other.as("acme")
+		w.tree = tree
+		return w.as("acme") // its view stays with this tree
 	}
 	return node(), node(), c
 }

@@ -64,7 +64,8 @@ func (s *Store) clear(ctx context.Context, st *state) error {
 			return err
 		}
 	}
-	if st.Target == uploadKey(st.ID, dataName) || st.Whole {
+	elsewhere := st.Seal != nil && bundleKey(st.Seal.Key) != st.Target
+	if st.Target != "" && (st.Target == uploadKey(st.ID, dataName) || st.Whole || elsewhere) {
 		if err := s.deleteOwn(ctx, st); err != nil {
 			return err
 		}

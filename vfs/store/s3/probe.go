@@ -87,8 +87,8 @@ func (s *Store) probe(ctx context.Context) error {
 	g := &s.found
 	stale := make([]byte, 3)
 	err = errors.Join(
-		refused(&g.Create, s.try(ctx, key, one, absent)),
-		refused(&g.Replace, s.try(ctx, key, one, matching(etag))),
+		refused(&g.Create, s.try(ctx, key, bytesBody([]byte("three")), absent)),
+		refused(&g.Replace, s.try(ctx, key, bytesBody([]byte("four")), matching(etag))),
 		refused(&g.Read, s.getRange(ctx, key, etag, stale, 0)),
 	)
 	if err == nil && g.Replace {
