@@ -171,7 +171,8 @@ type Eraser interface {
 	// it; one that is not empty is an error. When it returns nil all of it is
 	// durably gone; after a crash or an error the object may be gone and its
 	// documents not, and Erase can be called again. Objects that are open stay
-	// readable. Where nothing is, the error wraps fs.ErrNotExist.
+	// readable, or their reads fail with fs.ErrNotExist. Where nothing is, the
+	// error wraps fs.ErrNotExist.
 	Erase(ctx context.Context, key Key) error
 }
 

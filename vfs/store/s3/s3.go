@@ -250,6 +250,7 @@ var (
 	_ store.Recorder      = (*Store)(nil)
 	_ store.LargeRecorder = (*Store)(nil)
 	_ store.Toucher       = (*Store)(nil)
+	_ store.Eraser        = (*Store)(nil)
 	_ store.Checkpointer  = (*writer)(nil)
 	_ store.Aimer         = (*writer)(nil)
 	_ store.AsideWriter   = (*writer)(nil)
