@@ -5,9 +5,10 @@ export PATH := $(TOOLS):$(PATH)
 
 STATICCHECK_VERSION := v0.8.2
 GOVULNCHECK_VERSION := v1.9.0
+VERSITYGW_VERSION := v1.8.0
 FUZZTIME ?= 10000x
 
-.PHONY: run build test vet lint vuln unit fuzz torture big bench bench-peers profile clean
+.PHONY: run build test test-s3 vet lint vuln unit fuzz torture big bench bench-peers profile clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -18,7 +19,7 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(TOOLS)/bundleup ./cmd/bundleup
 
 ## test: everything CI runs
-test: vet lint vuln fuzz unit
+test: vet lint vuln fuzz unit test-s3
 
 vet:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt wants:"; echo "$$out"; exit 1; fi
@@ -33,6 +34,10 @@ vuln: $(TOOLS)/govulncheck
 
 unit:
 	$(GO) test -race -timeout 30m ./...
+
+## test-s3: the promises and two daemons on a real S3 server, started here; faults on a fake
+test-s3: $(TOOLS)/versitygw
+	@./.ci/s3 $(TOOLS)/versitygw $(GO) test -count 1 -timeout 20m -run 'Gateway|Faults|Outage|Zombie|Winner|Crash' ./vfs/store/s3 ./cmd/bundleup
 
 ## fuzz: every fuzz target for FUZZTIME each, a number of runs (10000x) or a time (1m)
 fuzz:
@@ -69,6 +74,9 @@ profile:
 
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+
+$(TOOLS)/versitygw:
+	GOBIN=$(TOOLS) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 
 $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)

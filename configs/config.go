@@ -79,8 +79,22 @@ func (t *Tokens) RevokedFile(dataDir string) string {
 
 // Storage is where bundles are kept.
 type Storage struct {
-	Kind string `yaml:"kind" mapstructure:"kind"` // disk
+	Kind string `yaml:"kind" mapstructure:"kind"` // disk, s3
 	Disk Disk   `yaml:"disk" mapstructure:"disk"`
+	S3   S3     `yaml:"s3" mapstructure:"s3"`
+}
+
+// S3 is the storage of kind s3. Credentials are not here: they come from where the
+// AWS tools look for them, the environment first.
+type S3 struct {
+	Bucket     string   `yaml:"bucket" mapstructure:"bucket"`
+	Prefix     string   `yaml:"prefix" mapstructure:"prefix"`           // before every key
+	Region     string   `yaml:"region" mapstructure:"region"`           // empty: the environment tells
+	Endpoint   string   `yaml:"endpoint" mapstructure:"endpoint"`       // URL; empty: AWS
+	PathStyle  bool     `yaml:"path_style" mapstructure:"path_style"`   // the bucket in the path
+	SingleNode bool     `yaml:"single_node" mapstructure:"single_node"` // no other daemon uses it
+	Lease      Duration `yaml:"lease" mapstructure:"lease"`             // until a dead daemon's uploads are free
+	Memory     Size     `yaml:"memory" mapstructure:"memory"`           // of parts and reads together
 }
 
 // Disk is the storage of kind disk.
@@ -173,7 +187,7 @@ func Default() Config {
 		Accounts: "accounts.yaml",
 		Tokens:   Tokens{Accept: []string{}},
 		Audit:    Audit{File: "audit/audit.jsonl", RotateSize: 64 << 20},
-		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data", Reserve: 256 << 20}},
+		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data", Reserve: 256 << 20}, S3: S3{Lease: seconds(20), Memory: 256 << 20}},
 		Check:    Check{MaxSize: 5 << 40, MaxUnpacked: 16 << 40, MaxRatio: 200, MaxEntries: 1_000_000, MaxMembers: 65_536},
 		Uploads: Uploads{
 			Keep: Duration(7 * day), RefusedKeep: Duration(90 * day), Checkpoint: 64 << 20,

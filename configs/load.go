@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -117,6 +118,9 @@ func (c *Config) Validate() error {
 	if err := c.HTTP.validate(); err != nil {
 		return err
 	}
+	if err := c.Storage.validate(); err != nil {
+		return err
+	}
 	if (c.Webhook.URL == "") != (c.Webhook.SecretFile == "") {
 		return errors.New("webhook.url and webhook.secret_file: set both or none")
 	}
@@ -124,7 +128,7 @@ func (c *Config) Validate() error {
 		key, value string
 		allowed    []string
 	}{
-		{"storage.kind", c.Storage.Kind, []string{"disk"}},
+		{"storage.kind", c.Storage.Kind, []string{"disk", "s3"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"auto", "json", "tint"}},
 	} {
@@ -155,6 +159,18 @@ func (h *HTTP) validate() error {
 	return nil
 }
 
+// validate looks at what kind s3 needs.
+func (s *Storage) validate() error {
+	u, err := url.Parse(s.S3.Endpoint)
+	switch {
+	case s.Kind == "s3" && s.S3.Bucket == "":
+		return errors.New("storage.s3.bucket: the bucket has no name")
+	case s.S3.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
+		return fmt.Errorf("storage.s3.endpoint: %q is not a URL such as https://s3.example.com", s.S3.Endpoint)
+	}
+	return nil
+}
+
 // validateRanges checks every number against its smallest and largest value.
 func (c *Config) validateRanges() error {
 	const second, huge = int64(1e9), int64(1) << 62
@@ -168,6 +184,8 @@ func (c *Config) validateRanges() error {
 		{"check.max_ratio", int64(c.Check.MaxRatio), 1, 1032, number},
 		{"check.max_entries", c.Check.MaxEntries, 1, 100_000_000, number},
 		{"check.max_members", c.Check.MaxMembers, 1, 100_000_000, number},
+		{"storage.s3.lease", int64(c.Storage.S3.Lease), second, 3600 * second, span},
+		{"storage.s3.memory", int64(c.Storage.S3.Memory), 16 << 20, huge, size},
 		{"uploads.keep", int64(c.Uploads.Keep), 60 * second, huge, span},
 		{"uploads.refused_keep", int64(c.Uploads.RefusedKeep), 60 * second, huge, span},
 		{"uploads.checkpoint", int64(c.Uploads.Checkpoint), 1 << 20, 1 << 34, size},

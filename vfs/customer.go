@@ -70,6 +70,9 @@ func (c *customer) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
 		}
 		return out.info, nil
 	}
+	if err := c.area.refresh(ctx, "stat", rel); err != nil {
+		return nil, err
+	}
 	if i, ok := c.area.info(rel); ok {
 		return i, nil
 	}
@@ -108,6 +111,10 @@ func (c *customer) List(ctx context.Context, dir string) iter.Seq2[fs.FileInfo, 
 		return sealed
 	}
 	return func(yield func(fs.FileInfo, error) bool) {
+		if err := c.area.refreshDir(ctx, rel); err != nil {
+			yield(nil, err)
+			return
+		}
 		extra := c.area.unfinished(rel)
 		if rel == c.base {
 			extra = insertInfo(extra, &Info{name: receiptsDir, mode: modeReadDir, time: c.area.tree.cfg.Now()})
@@ -218,6 +225,9 @@ func (c *customer) Create(ctx context.Context, name string, f Flags) (*Upload, e
 
 // admit weighs the open flags against what stands under the name.
 func (c *customer) admit(ctx context.Context, rel string, f Flags) error {
+	if err := c.area.refresh(ctx, "open", rel); err != nil {
+		return err
+	}
 	_, unfinished := c.area.info(rel)
 	i, err := c.area.stat(ctx, rel)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -269,6 +279,9 @@ func (c *customer) Rename(ctx context.Context, from, to string) error {
 		return &Error{Kind: Refused, Op: "rename", Name: src, Text: err.Error(), Err: err}
 	}
 	if err := c.parent(ctx, "rename", dst); err != nil {
+		return err
+	}
+	if err := c.area.refresh(ctx, "rename", src); err != nil {
 		return err
 	}
 	l, err := c.area.hold(ctx, src)
@@ -364,6 +377,9 @@ func (c *customer) Remove(ctx context.Context, name string) error {
 		if _, unfinished := c.area.info(rel); !unfinished {
 			return out.err
 		}
+	}
+	if err := c.area.refresh(ctx, "remove", rel); err != nil {
+		return err
 	}
 	l, err := c.area.hold(ctx, rel)
 	switch {
@@ -470,6 +486,9 @@ func internal(op, name string, cause error) error {
 	}
 	if errors.Is(cause, store.ErrFull) {
 		return &Error{Kind: Full, Op: op, Name: name, Text: "the server's disk is full: nothing was lost: try again later", Err: cause}
+	}
+	if errors.Is(cause, store.ErrUnavailable) {
+		return &Error{Kind: Internal, Op: op, Name: name, Text: "the server's storage is not answering: nothing was lost: try again later", Err: cause}
 	}
 	return &Error{Kind: Internal, Op: op, Name: name, Text: "the server's storage failed: nothing was lost: try again later", Err: cause}
 }

@@ -226,6 +226,7 @@ func (u *Upload) broken(op string, cause error) error {
 	if u.received.Load() > u.saved {
 		cause = errors.Join(cause, u.save(ctx))
 	}
+	u.catchUp()
 	k := u.remainder()
 	cause = errors.Join(cause, u.writer.Close())
 	if k != nil && u.area.hasEnded(ctx, k.id) {
@@ -256,6 +257,12 @@ func (u *Upload) failed(op string, cause error, keptBytes int64) *Error {
 	}
 	if errors.Is(cause, store.ErrFull) {
 		return u.error(Full, op, fmt.Sprintf("the server's disk is full: nothing was lost, %s bytes of %s are kept: try again later", commas(keptBytes), u.name), cause)
+	}
+	if errors.Is(cause, store.ErrUnavailable) {
+		return u.error(Internal, op, fmt.Sprintf("the server's storage is not answering: nothing was lost, %s bytes of %s are kept: try again later", commas(keptBytes), u.name), cause)
+	}
+	if errors.Is(cause, store.ErrBusy) {
+		return u.error(Refused, op, fmt.Sprintf("%s is still being sent through another server: nothing was lost, %s bytes are kept: try again in a minute", u.name, commas(keptBytes)), cause)
 	}
 	return u.error(Internal, op, fmt.Sprintf("the server's storage failed: nothing was lost, %s bytes of %s are kept: try again later", commas(keptBytes), u.name), cause)
 }

@@ -11,6 +11,8 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+
+	"bundleup/vfs/store"
 )
 
 // Digest names a hash function that Sum can give. Clients choose the weak ones by
@@ -59,6 +61,9 @@ func (c *customer) Sum(ctx context.Context, name string, d Digest) (string, erro
 	}
 	reading, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if err := c.area.refresh(ctx, "sum", rel); err != nil {
+		return "", err
+	}
 	l, err := c.area.holdToRead(ctx, rel, cancel)
 	switch {
 	case err != nil:
@@ -129,6 +134,9 @@ func (w *within) sum(ctx context.Context, sub string, d Digest) (string, error) 
 // goes on with it.
 func (a *area) sumKept(ctx context.Context, rel string, k *kept, d Digest) (string, error) {
 	w, r, _, err := a.tree.store.Recover(ctx, k.id)
+	if errors.Is(err, store.ErrState) {
+		return "", &Error{Kind: Refused, Op: "sum", Name: rel, Text: rel + " is not complete: it has no digest before it is", Err: err}
+	}
 	if err != nil {
 		return "", internal("sum", rel, err)
 	}

@@ -109,10 +109,10 @@ func (u *Upload) Write(p []byte) (int, error) {
 		return 0, u.reject("write", rejected)
 	}
 	u.journal.drain()
-	received := u.received.Add(int64(n))
+	u.received.Add(int64(n))
 	t.count.received.Add(int64(n))
-	if err == nil && received-u.saved >= t.cfg.Checkpoint {
-		err = u.save(context.Background())
+	if err == nil {
+		err = u.checkpoint()
 	}
 	if err != nil {
 		return n, u.broken("write", err)
@@ -218,6 +218,7 @@ func (u *Upload) start() error {
 	}
 	u.writer, u.check, u.sum, u.began = w, newCheck(u.view.limits()), sha256.New(), true
 	u.journal = record(w, u.check)
+	u.aim()
 	u.received.Store(0)
 	u.draft.Receipt = Receipt{
 		ID: string(u.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
@@ -253,6 +254,7 @@ func (u *Upload) resume() error {
 		return u.failed("open", err, u.kept.size)
 	}
 	u.writer, u.id, u.began, u.saved = w, u.kept.id, true, off
+	u.aim()
 	u.received.Store(off)
 	u.draft.Receipt.Resumes++
 	if u.mtime.Load() == nil && !u.draft.ModTime.IsZero() {
@@ -272,6 +274,9 @@ func (u *Upload) resume() error {
 func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 	t := u.area.tree
 	w, r, size, err := t.store.Recover(ctx, u.kept.id)
+	if errors.Is(err, store.ErrState) {
+		err = u.unreadable(ctx, err)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -311,11 +316,7 @@ func (u *Upload) gone(cause error) error {
 
 // save makes what was received durable, with the state to go on from there.
 func (u *Upload) save(ctx context.Context) error {
-	if t := u.mtime.Load(); t != nil {
-		u.draft.ModTime = *t
-	}
-	u.journal.drain()
-	state, err := encodeState(&u.draft, u.sum, u.check)
+	state, err := u.state()
 	if err != nil {
 		return err
 	}
@@ -327,6 +328,15 @@ func (u *Upload) save(ctx context.Context) error {
 	}
 	u.saved = u.received.Load()
 	return nil
+}
+
+// state is what it takes to go on from here.
+func (u *Upload) state() ([]byte, error) {
+	if t := u.mtime.Load(); t != nil {
+		u.draft.ModTime = *t
+	}
+	u.journal.drain()
+	return encodeState(&u.draft, u.sum, u.check)
 }
 
 // upload names this upload for events.

@@ -172,6 +172,12 @@ func (b *bar) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// skip moves the bar on without bytes at hand.
+func (b *bar) skip(n int64) {
+	b.done += n
+	b.Write(nil)
+}
+
 func (b *bar) clear() { fmt.Fprint(b.w, "\r\x1b[K") }
 
 const bars = "=============================="

@@ -24,7 +24,6 @@ import (
 	"bundleup/sshd"
 	"bundleup/vfs"
 	"bundleup/vfs/bundle"
-	"bundleup/vfs/store/disk"
 )
 
 const (
@@ -41,7 +40,8 @@ const cacheShare = 5
 type daemon struct {
 	cfg       configs.Config
 	log       *slog.Logger
-	store     *disk.Store
+	store     medium
+	stuck     int // uploads that opening it could not repair
 	registry  *auth.Registry
 	audit     *audit.Log // nil: no trail is kept
 	tree      *vfs.Tree
@@ -109,19 +109,9 @@ func (d *daemon) record(e audit.Event) {
 	}
 }
 
-func (d *daemon) openStore(context.Context) error {
-	s, err := disk.Open(d.cfg.Storage.Disk.Root, disk.Options{})
-	if err != nil {
-		return err
-	}
-	d.store = s
-	r := s.Report()
-	d.log.Info("store opened", "suspended", r.Suspended, "sealed", r.Sealed, "rolled_back", r.RolledBack, "removed", r.Removed)
-	if r.Err != nil {
-		// Whoever runs this must act: the bytes are safe, but not visible.
-		d.log.Error("uploads could not be repaired and were left alone", "uploads", r.Stuck, "err", r.Err)
-	}
-	return nil
+func (d *daemon) openStore(ctx context.Context) (err error) {
+	d.store, d.stuck, err = openMedium(ctx, d.cfg, d.log)
+	return err
 }
 
 func (d *daemon) openTree(ctx context.Context) (err error) {
@@ -295,6 +285,11 @@ func (d *daemon) expire(ctx context.Context) {
 	for {
 		if err := d.tree.Expire(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("expire", "err", err)
+		}
+		if t, ok := d.store.(tidier); ok {
+			if err := t.Tidy(ctx); err != nil && ctx.Err() == nil {
+				d.log.Error("tidy", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -69,7 +69,7 @@ func erase(ctx context.Context, out io.Writer, config string, o *order) error {
 	if err := checkHolds(cfg, o); err != nil {
 		return err
 	}
-	s, err := openForErase(cfg)
+	s, err := openForErase(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -113,8 +113,18 @@ func checkHolds(cfg configs.Config, o *order) error {
 	return nil
 }
 
-// openForErase opens the store where nobody else has it.
-func openForErase(cfg configs.Config) (*disk.Store, error) {
+// openForErase opens the store where nobody else has it, or one that daemons share.
+func openForErase(ctx context.Context, cfg configs.Config) (medium, error) {
+	if cfg.Storage.Kind == "s3" {
+		s, err := openS3(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		if r := s.Report(); r.Stuck > 0 {
+			return nil, errors.Join(fmt.Errorf("%d uploads cannot be repaired, and would stay: %w", r.Stuck, r.Err), s.Close())
+		}
+		return s, nil
+	}
 	if !exists(cfg.Storage.Disk.Root) {
 		return nil, fmt.Errorf("storage.disk.root: there is no %s", cfg.Storage.Disk.Root)
 	}

@@ -21,7 +21,7 @@ func (d *daemon) sources() httpd.Sources {
 			defer cancel()
 			return d.tree.Space(ctx)
 		},
-		Stuck: func() int64 { return int64(d.store.Report().Stuck) },
+		Stuck: func() int64 { return int64(d.stuck) },
 		AuditLost: func() int64 {
 			if d.audit == nil {
 				return 0

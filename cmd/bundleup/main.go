@@ -51,7 +51,7 @@ func rootCommand() *cobra.Command {
 		RunE:          help,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(), checkCommand(), indexCommand(), accountCommand(), tokenCommand(), auditCommand(), eraseCommand(), configCommand(), versionCommand(),
+	root.AddCommand(serveCommand(), checkCommand(), indexCommand(), accountCommand(), tokenCommand(), auditCommand(), eraseCommand(), configCommand(), storageCommand(), versionCommand(),
 		explainCommand(), canaryCommand(), healthcheckCommand())
 	root.AddCommand(insideCommands()...)
 	return root

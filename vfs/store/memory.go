@@ -342,6 +342,9 @@ func (m *Memory) publish(u *memUpload, key Key, meta Meta) error {
 	for _, name := range slices.Sorted(maps.Keys(meta.Docs)) {
 		m.putDoc(key, name, meta.Docs[name], now)
 	}
+	if meta.Aside != "" && !u.asideLost && len(u.aside) > 0 {
+		m.putDoc(key, meta.Aside, u.aside, now)
+	}
 	return nil
 }
 

@@ -26,8 +26,12 @@ var (
 	// ErrState says that a suspended upload's saved state is missing, torn
 	// or from another version. The bytes may still be read and checked anew.
 	ErrState = errors.New("saved state is unusable")
-	// ErrBusy says that the upload to resume is open in another Writer.
+	// ErrBusy says that the upload to resume is open in another Writer, of
+	// this process or of another one.
 	ErrBusy = errors.New("upload is open elsewhere")
+	// ErrUnavailable says that the medium did not answer, or only that it
+	// cannot serve now: the same may succeed later.
+	ErrUnavailable = errors.New("storage is not answering")
 )
 
 // Store keeps sealed objects. All methods are safe for concurrent use.
@@ -100,7 +104,9 @@ type Resumer interface {
 	Resume(ctx context.Context, id ID) (w Writer, state []byte, off int64, err error)
 
 	// Recover opens a suspended upload whose state is unusable: r reads all
-	// bytes that are on the medium, w continues behind them.
+	// bytes that are on the medium, w continues behind them. A medium that
+	// does not read back what is not sealed says ErrState, and the upload is
+	// as it was.
 	Recover(ctx context.Context, id ID) (w Writer, r io.ReadCloser, size int64, err error)
 }
 
@@ -136,8 +142,8 @@ type AsideWriter interface {
 // Recorder, and under the same names. All methods are safe for concurrent use.
 type LargeRecorder interface {
 	// OpenRecord opens a document for random reads. Replacing or removing it
-	// does not disturb who has it open. The Info has the key that it lies
-	// beside.
+	// does not disturb who has it open, or his reads fail with ErrReplaced.
+	// The Info has the key that it lies beside.
 	OpenRecord(ctx context.Context, key Key, name string) (Object, error)
 	// StreamRecord replaces a document, durably, by all that write writes. If
 	// write fails its error is returned and nothing has changed.
@@ -165,7 +171,8 @@ type Eraser interface {
 	// it; one that is not empty is an error. When it returns nil all of it is
 	// durably gone; after a crash or an error the object may be gone and its
 	// documents not, and Erase can be called again. Objects that are open stay
-	// readable. Where nothing is, the error wraps fs.ErrNotExist.
+	// readable, or their reads fail with fs.ErrNotExist. Where nothing is, the
+	// error wraps fs.ErrNotExist.
 	Erase(ctx context.Context, key Key) error
 }
 

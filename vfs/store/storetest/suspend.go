@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"testing"
@@ -52,8 +53,7 @@ func testRecover(t *testing.T, m *medium) {
 	id, w := m.create("acme/X.tgz", []byte("saved"))
 	m.ok(w.Save(t.Context(), nil))
 	m.ok(w.Close())
-	w, r, size, err := m.resumer().Recover(t.Context(), id)
-	m.ok(err)
+	w, r, size := m.recover(id)
 	m.write(w, []byte(" and more"))
 	got, err := io.ReadAll(r)
 	m.ok(err)
@@ -63,6 +63,21 @@ func testRecover(t *testing.T, m *medium) {
 	}
 	m.ok(w.Seal(t.Context(), "acme/X.tgz", store.Meta{}))
 	m.wantObject("acme/X.tgz", []byte("saved and more"))
+}
+
+// recover ends the test on a medium that reads nothing back, if the upload is as it
+// was.
+func (m *medium) recover(id store.ID) (store.Writer, io.ReadCloser, int64) {
+	m.Helper()
+	w, r, size, err := m.resumer().Recover(m.Context(), id)
+	if errors.Is(err, store.ErrState) {
+		w, _, _, err := m.resumer().Resume(m.Context(), id)
+		m.ok(err)
+		m.ok(w.Close())
+		m.Skip("the medium reads nothing back that is not sealed")
+	}
+	m.ok(err)
+	return w, r, size
 }
 
 func testCloseUnsaved(t *testing.T, m *medium) {

@@ -1,0 +1,124 @@
+package vfs
+
+import (
+	"context"
+	"iter"
+	"testing"
+	"time"
+
+	"bundleup/auth"
+	"bundleup/vfs/store"
+)
+
+// common is a store in memory that two daemons share.
+type common struct {
+	*store.Memory
+	err error // of Find
+}
+
+func (c *common) Shared() bool { return true }
+
+func (c *common) Find(ctx context.Context, dir store.Key, base string) iter.Seq2[store.Suspended, error] {
+	return func(yield func(store.Suspended, error) bool) {
+		if c.err != nil {
+			yield(store.Suspended{}, c.err)
+			return
+		}
+		for s, err := range c.Suspended(ctx) {
+			if err != nil || s.Name.Dir() != dir || base != "" && s.Name.Base() != base {
+				continue
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// nodes are two daemons over one store.
+func nodes(t *testing.T) (a, b *conn, c *common) {
+	w := newWorld(t)
+	c = &common{Memory: w.store}
+	node := func() *conn {
+		tree, err := NewTree(t.Context(), Config{
+			Store: c, Now: func() time.Time { return w.now }, Checkpoint: 1 << 20,
+			Tenants: func() []auth.Tenant { return []auth.Tenant{"acme"} },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.tree = tree
+		return w.as("acme") // its view stays with this tree
+	}
+	return node(), node(), c
+}
+
+// TestResumeOnAnotherNode: what one daemon suspended the other one shows, continues,
+// renames and removes.
+func TestResumeOnAnotherNode(t *testing.T) {
+	a, b, _ := nodes(t)
+	content := tgz(t, 200_000, 1)
+	u := a.create("X.tgz", fresh)
+	if _, err := u.Write(content[:100_000]); err != nil {
+		t.Fatal(err)
+	}
+	a.equal("the other node, while it is being sent", b.size("X.tgz"), "missing")
+	if err := u.Suspend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.equal("size on the other node", b.size("X.tgz"), "100000")
+	b.equal("list on the other node", b.ls("/"), "X.tgz receipts/")
+
+	u = b.create("X.tgz", Flags{Create: true})
+	b.equal("begin", u.Begin(100_000), nil)
+	a.equal("size on the first node", a.size("X.tgz"), "missing")
+	a.equal("list on the first node", a.ls("/"), "receipts/")
+	if _, err := u.Write(content[100_000:]); err != nil {
+		t.Fatal(err)
+	}
+	r, err := u.Commit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.equal("resumes", r.Resumes, 1)
+	a.equal("bundle on the first node", a.ls("/"), "X.tgz receipts/")
+}
+
+func TestRenameAndRemoveOnAnotherNode(t *testing.T) {
+	a, b, _ := nodes(t)
+	content := tgz(t, 5_000, 1)
+	a.mustPut("Y.tgz.part", content)
+	if err := b.Rename(t.Context(), "Y.tgz.part", "Y.tgz"); err != nil {
+		t.Fatal(err)
+	}
+	a.equal("after the rename", a.ls("/"), "Y.tgz receipts/")
+	u := a.create("Z.tgz", fresh)
+	u.Write(content[:1000])
+	u.Suspend(t.Context())
+	if err := b.Remove(t.Context(), "Z.tgz"); err != nil {
+		t.Fatal(err)
+	}
+	a.equal("after the remove", a.size("Z.tgz"), "missing")
+}
+
+// TestOpenElsewhere: an upload that another daemon has open is not touched.
+func TestOpenElsewhere(t *testing.T) {
+	a, b, c := nodes(t)
+	content := tgz(t, 50_000, 1)
+	u := a.create("X.tgz", fresh)
+	u.Write(content[:20_000])
+	u.Suspend(t.Context())
+	other := b.create("X.tgz", Flags{Create: true})
+	u = a.create("X.tgz", Flags{Create: true})
+	if err := u.Begin(20_000); err != nil {
+		t.Fatal(err)
+	}
+	err := other.Begin(20_000)
+	b.equal("kind", kind(err), "refused")
+	b.contains("text", explain(err), "through another server", "20,000 bytes are kept")
+
+	c.err = store.ErrUnavailable
+	_, err = b.Stat(t.Context(), "X.tgz")
+	b.equal("kind", kind(err), "internal")
+	b.contains("text", explain(err), "storage is not answering")
+}

@@ -1,0 +1,36 @@
+package s3
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// clock is the time by which leases are judged: the storage's, which all nodes
+// share, however their own clocks go. It is followed from the Date of answers.
+type clock struct {
+	now func() time.Time // fixed, for tests; nil: the storage's
+	off atomic.Int64     // nanoseconds that the storage is ahead
+	set atomic.Bool
+}
+
+// skewFrom is the difference to the storage from which on it is corrected: the
+// Date of an answer has whole seconds.
+const skewFrom = 2 * time.Second
+
+// heard learns the storage's time from an answer.
+func (c *clock) heard(server time.Time) {
+	d := time.Until(server)
+	if d < skewFrom && d > -skewFrom {
+		d = 0
+	}
+	c.off.Store(int64(d))
+	c.set.Store(true)
+}
+
+// Now is the storage's time.
+func (c *clock) Now() time.Time {
+	if c.now != nil {
+		return c.now()
+	}
+	return time.Now().Add(time.Duration(c.off.Load()))
+}

@@ -1,0 +1,322 @@
+package s3
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+	"testing"
+	"time"
+
+	"bundleup/vfs/store"
+)
+
+// twoNodes are two daemons over one fake, with one clock.
+func twoNodes(t *testing.T, change func(*fakeS3)) (a, b *Store, f *fakeS3, clock *hand) {
+	t.Helper()
+	f, clock = newFake(), &hand{}
+	if change != nil {
+		change(f)
+	}
+	opts := options(t, f.serve(t))
+	opts.schedule, opts.block, opts.Now = tiny, 4, clock.now
+	return openStore(t, opts), openStore(t, opts), f, clock
+}
+
+func mustCreate(t *testing.T, s *Store, key store.Key, data []byte) (store.ID, store.Writer) {
+	t.Helper()
+	id := store.NewID(time.Now())
+	w, err := s.Create(t.Context(), id, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	return id, w
+}
+
+func do(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestZombieIsFenced: a daemon that was taken for dead wakes up: whatever it tries
+// fails, and what the other one sealed stays.
+func TestZombieIsFenced(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789"), 6)
+	for name, act := range map[string]func(store.Writer) error{
+		"save":       func(w store.Writer) error { return w.Save(t.Context(), nil) },
+		"seal":       func(w store.Writer) error { return w.Seal(t.Context(), "acme/X.tgz", store.Meta{}) },
+		"discard":    func(w store.Writer) error { return w.Discard(t.Context()) },
+		"checkpoint": func(w store.Writer) error { w.(store.Checkpointer).Checkpoint(nil); return w.Save(t.Context(), nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b, _, clock := twoNodes(t, nil)
+			id, w := mustCreate(t, a, "acme/X.tgz", data[:30])
+			do(t, w.Save(t.Context(), []byte("state")))
+			a.stop() // the heart stops
+			<-a.done
+			clock.advance(time.Minute)
+			w2, state, off, err := b.Resume(t.Context(), id)
+			if err != nil || string(state) != "state" || off != 30 {
+				t.Fatalf("resume = %q, %d, %v", state, off, err)
+			}
+			if err := act(w); !errors.Is(err, errFenced) && !errors.Is(err, store.ErrExist) {
+				t.Errorf("the zombie got %v", err)
+			}
+			w.Close()
+			_, err = w2.Write(data[30:])
+			do(t, err, w2.Seal(t.Context(), "acme/X.tgz", store.Meta{Docs: map[string][]byte{"receipt.json": []byte("{}")}}))
+			check(t, a, "acme/X.tgz", data)
+		})
+	}
+}
+
+// TestLeaseIsRespected: an upload whose owner lives is busy, however the clocks of
+// the nodes go; when it was released the other node goes on at once.
+func TestLeaseIsRespected(t *testing.T) {
+	f := newFake()
+	opts := options(t, f.serve(t))
+	opts.schedule, opts.block, opts.Lease = tiny, 4, time.Second
+	a, b := openStore(t, opts), openStore(t, opts)
+	id, w := mustCreate(t, a, "acme/X.tgz", []byte("0123456789"))
+	do(t, w.Save(t.Context(), nil))
+	if _, _, _, err := b.Resume(t.Context(), id); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("got %v, want ErrBusy", err)
+	}
+	do(t, w.Close())
+	w, _, off, err := b.Resume(t.Context(), id)
+	if err != nil || off != 10 {
+		t.Fatalf("after the release: %d, %v", off, err)
+	}
+	do(t, w.Discard(t.Context()))
+	if left := f.keys("uploads/"); len(left) > 0 || len(f.uploads) > 0 {
+		t.Errorf("left behind: %v, %d multipart uploads", left, len(f.uploads))
+	}
+}
+
+// TestSkewedClock: the storage's clock counts, a node's own may be wrong by hours.
+func TestSkewedClock(t *testing.T) {
+	fault, url := newFaults(t, newFake().serve(t))
+	fault.skew = -3 * time.Hour
+	opts := options(t, url)
+	opts.schedule, opts.block, opts.Lease = tiny, 4, time.Second
+	s := openStore(t, opts)
+	if d := time.Until(s.clock.Now()); d > -2*time.Hour {
+		t.Errorf("the clock is %v ahead, want 3 hours behind", d)
+	}
+	upload(t, s, "acme/X.tgz", bytes.Repeat([]byte("x"), 50))
+	check(t, s, "acme/X.tgz", bytes.Repeat([]byte("x"), 50))
+}
+
+// TestOneWinner: of many seals of one name on two nodes one wins, also where only
+// the claims are atomic.
+func TestOneWinner(t *testing.T) {
+	a, b, _, _ := twoNodes(t, func(f *fakeS3) { f.ignoreComplete = true })
+	var won sync.Map
+	var wg sync.WaitGroup
+	for i := range 8 {
+		s := []*Store{a, b}[i%2]
+		data := bytes.Repeat([]byte{byte('a' + i)}, 50)
+		_, w := mustCreate(t, s, "acme/X.tgz", data)
+		wg.Go(func() {
+			err := w.Seal(t.Context(), "acme/X.tgz", store.Meta{Docs: map[string][]byte{"receipt.json": []byte("{}")}})
+			if err == nil {
+				won.Store(i, data)
+			} else if !errors.Is(err, store.ErrExist) {
+				t.Error(err)
+			} else if err := w.Discard(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	winners := 0
+	won.Range(func(_, data any) bool {
+		winners++
+		check(t, b, "acme/X.tgz", data.([]byte))
+		return true
+	})
+	if winners != 1 {
+		t.Errorf("%d winners", winners)
+	}
+}
+
+// TestUnderAnotherName: what was sent for one name is copied to another one, and
+// nothing is left at the first.
+func TestUnderAnotherName(t *testing.T) {
+	a, b, f, _ := twoNodes(t, nil)
+	data := bytes.Repeat([]byte("0123456789"), 10)
+	_, w := mustCreate(t, a, "acme/X.tgz", data)
+	do(t, w.Seal(t.Context(), "acme/Y.tgz", store.Meta{Docs: map[string][]byte{"receipt.json": []byte("{}")}}))
+	check(t, b, "acme/Y.tgz", data)
+	if _, err := b.Open(t.Context(), "acme/X.tgz"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the first name: %v", err)
+	}
+	if left := f.keys("bundles/"); len(left) != 1 {
+		t.Errorf("bundles: %v", left)
+	}
+}
+
+// TestCrashAnywhere stops a daemon before each of its requests, lets another one
+// tidy up after the lease, and looks: the bundle is there whole or not at all, and
+// what was saved can be resumed.
+func TestCrashAnywhere(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789"), 6)
+	for _, to := range []store.Key{"acme/X.tgz", "acme/Y.tgz"} {
+		for at := 0; ; at++ {
+			fake, clock := newFake(), &hand{}
+			target := fake.serve(t)
+			fault, url := newFaults(t, target)
+			opts := options(t, url)
+			opts.schedule, opts.block, opts.Now, opts.Tries = tiny, 4, clock.now, 1
+			a := openStore(t, opts)
+			id := store.NewID(time.Now())
+			w, err := a.Create(t.Context(), id, "acme/X.tgz")
+			do(t, err)
+			fault.dieAfter(at)
+			w.Write(data[:30])
+			saved := w.Save(t.Context(), []byte("kept"))
+			w.Write(data[30:])
+			sealed := w.Seal(t.Context(), to, store.Meta{Docs: map[string][]byte{"receipt.json": []byte("{}")}})
+			clock.advance(time.Minute)
+			opts.Endpoint = target
+			b := openStore(t, opts)
+			if err := b.Report().Err; err != nil {
+				t.Fatalf("request %d: %v", at, err)
+			}
+			_, err = b.Open(t.Context(), to)
+			there := err == nil
+			switch {
+			case there:
+				check(t, b, to, data)
+			case sealed == nil:
+				t.Fatalf("request %d: it was sealed and is not there: %v", at, err)
+			case saved == nil:
+				w, state, off, err := b.Resume(t.Context(), id)
+				if err != nil || string(state) != "kept" || off != 30 {
+					t.Fatalf("request %d: resume = %q, %d, %v", at, state, off, err)
+				}
+				_, err = w.Write(data[off:])
+				do(t, err, w.Seal(t.Context(), to, store.Meta{Docs: map[string][]byte{"receipt.json": []byte("{}")}}))
+				check(t, b, to, data)
+			}
+			if !fault.dead() {
+				break
+			}
+		}
+	}
+}
+
+// TestEntryCostsLittle counts the requests of reading at one place, and of reading
+// a whole bundle.
+func TestEntryCostsLittle(t *testing.T) {
+	f := newFake()
+	s := openStore(t, options(t, f.serve(t)))
+	data := make([]byte, 40*mib)
+	for i := range data {
+		data[i] = byte(i >> 12)
+	}
+	_, w := mustCreate(t, s, "acme/X.tgz", data)
+	do(t, w.Seal(t.Context(), "acme/X.tgz", store.Meta{}))
+	o, err := s.Open(t.Context(), "acme/X.tgz")
+	do(t, err)
+	defer o.Close()
+	gets := func() int { f.mu.Lock(); defer f.mu.Unlock(); return f.count["get"] }
+	before := gets()
+	p := make([]byte, 32<<10)
+	for off := int64(20 * mib); off < 20*mib+600<<10; off += int64(len(p)) {
+		_, err := o.ReadAt(p, off)
+		do(t, err)
+	}
+	if n := gets() - before; n > 1 {
+		t.Errorf("an entry of 600 KiB costs %d requests", n)
+	}
+	before = gets()
+	got, err := io.ReadAll(io.NewSectionReader(o, 0, int64(len(data))))
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read %d bytes, %v", len(got), err)
+	}
+	if n := gets() - before; n > 10 {
+		t.Errorf("40 MiB cost %d requests", n)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	s := schedules[currentSchedule]
+	total, n := int64(0), 0
+	for size := s.size(1); size > 0; size = s.size(n + 1) {
+		n++
+		if s.start(n) != total || s.full(total) != n-1 || s.full(total+size-1) != n-1 || size < 5*mib || size > 5<<30 {
+			t.Fatalf("part %d: start %d, want %d; full %d; size %d", n, s.start(n), total, s.full(total), size)
+		}
+		total += size
+	}
+	if n != 10_000 || total < 5<<40 {
+		t.Errorf("%d parts with %d bytes, want 10000 and 5 TiB", n, total)
+	}
+}
+
+// TestMemoryIsBounded sends many uploads at once with a budget for two parts: the
+// rest is spooled, and nobody waits for another.
+func TestMemoryIsBounded(t *testing.T) {
+	opts := options(t, newFake().serve(t))
+	opts.schedule, opts.block, opts.Memory = tiny, 4, 16
+	s := openStore(t, opts)
+	data := bytes.Repeat([]byte("0123456789"), 30)
+	var open []store.Writer
+	for range 50 {
+		_, w := mustCreate(t, s, "acme/X.tgz", data[:2])
+		open = append(open, w)
+	}
+	for i, w := range open {
+		_, err := w.Write(data[2:])
+		do(t, err)
+		if i == 0 {
+			do(t, w.Seal(t.Context(), "acme/X.tgz", store.Meta{}))
+			continue
+		}
+		do(t, w.Discard(t.Context()))
+	}
+	if s.memory.most > 4 || s.memory.used != 0 {
+		t.Errorf("%d blocks in use at once, want 4; %d left", s.memory.most, s.memory.used)
+	}
+}
+
+func TestOneNodeStorage(t *testing.T) {
+	f := newFake()
+	f.ignoreConditions = true
+	opts := options(t, f.serve(t))
+	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrOneNode) {
+		t.Errorf("got %v, want ErrOneNode", err)
+	}
+	g, err := Probe(t.Context(), opts)
+	if err != nil || g.MultiNode() || !g.Read || !g.CRC32C || !g.MD5 {
+		t.Errorf("got %+v, %v", g, err)
+	}
+}
+
+func TestErase(t *testing.T) {
+	a, b, f, _ := twoNodes(t, nil)
+	_, w := mustCreate(t, a, "acme/case/X.tgz", []byte("0123456789"))
+	do(t, w.Seal(t.Context(), "acme/case/X.tgz", store.Meta{Docs: map[string][]byte{"r": nil}}))
+	if err := b.Erase(t.Context(), "acme/case"); !errors.Is(err, errNotEmpty) {
+		t.Errorf("a directory that is not empty: %v", err)
+	}
+	do(t, b.Erase(t.Context(), "acme/case/X.tgz"), b.Erase(t.Context(), "acme/case"))
+	if err := b.Erase(t.Context(), "acme/case"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("again: %v", err)
+	}
+	if left := append(f.keys("bundles/"), f.keys("records/")...); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	_, w = mustCreate(t, a, "acme/case/Y.tgz", []byte("0123456789"))
+	do(t, w.Seal(t.Context(), "acme/case/Y.tgz", store.Meta{}))
+	for _, err := range b.List(t.Context(), "acme/case") {
+		do(t, err)
+	}
+}
