@@ -11,7 +11,7 @@ VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 ARCHS ?= amd64 arm64
 FUZZTIME ?= 10000x
 
-.PHONY: run build test vet lint vuln unit fuzz torture big bench bench-peers profile release reproduce clean
+.PHONY: run build test vet lint vuln unit fuzz torture big bench bench-peers profile release reproduce deb image clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -74,6 +74,14 @@ profile:
 release: $(TOOLS)/cyclonedx-gomod
 	./.ci/release dist $(VERSION) $< $(ARCHS)
 	@cat dist/SHA256SUMS
+
+## deb: Debian packages in dist/, for each of ARCHS
+deb:
+	./.ci/deb dist $(VERSION) $(ARCHS)
+
+## image: container images in dist/, for each of ARCHS
+image:
+	./.ci/image dist $(VERSION) $(ARCHS)
 
 ## reproduce: two builds of HEAD in two directories must have the same bytes
 reproduce:
