@@ -405,7 +405,7 @@ func TestAWSActions(t *testing.T) {
 func TestAWSParameters(t *testing.T) {
 	tpl := template(t)
 	for name, p := range tpl["Parameters"].(map[string]any) {
-		must := slices.Contains([]string{"Image", "HostKey", "TokenKey", "Accounts"}, name)
+		must := slices.Contains([]string{"Image", "HostKey", "Accounts"}, name)
 		if has := at(p, "Default") != nil; has == must {
 			t.Errorf("%s: a default: %v, must be given: %v", name, has, must)
 		}
@@ -413,7 +413,7 @@ func TestAWSParameters(t *testing.T) {
 			t.Errorf("%s is not described", name)
 		}
 	}
-	for _, name := range []string{"HostKey", "TokenKey", "Accounts"} {
+	for _, name := range []string{"HostKey", "Accounts"} {
 		if at(tpl, "Parameters", name, "NoEcho") != "true" {
 			t.Errorf("%s would be shown", name)
 		}
