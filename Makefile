@@ -70,6 +70,7 @@ profile:
 	mkdir -p $(TOOLS)
 	$(GO) test -tags peers -count 1 -run '^TestProfile$$' ./cmd/bundleup -peers.dir $(PEERS_DIR) -profile.corpus $(PROFILE) -profile.out $(TOOLS)/cpu.prof
 	$(GO) tool pprof -top -nodecount 10 $(TOOLS)/cpu.prof
+
 ## release: dist/ with a static binary for each of ARCHS, what it is made of, SHA256SUMS
 release: $(TOOLS)/cyclonedx-gomod
 	./.ci/release dist $(VERSION) $< $(ARCHS)
