@@ -1,4 +1,4 @@
-# What a developer types. CI calls "make test" through .ci/run.
+# What a developer types. CI calls "make test reproduce" through .ci/run.
 GO ?= go
 TOOLS := $(CURDIR)/bin
 export PATH := $(TOOLS):$(PATH)
@@ -6,9 +6,13 @@ export PATH := $(TOOLS):$(PATH)
 STATICCHECK_VERSION := v0.8.2
 GOVULNCHECK_VERSION := v1.9.0
 VERSITYGW_VERSION := v1.8.0
+CYCLONEDX_VERSION := v1.10.0
+# What the binaries say that they are: the tag, or the commit.
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
+ARCHS ?= amd64 arm64
 FUZZTIME ?= 10000x
 
-.PHONY: run build test test-s3 vet lint vuln unit fuzz torture big bench bench-peers profile clean
+.PHONY: run build test test-s3 vet lint vuln unit fuzz torture big bench bench-peers profile release reproduce deb image clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -72,6 +76,23 @@ profile:
 	$(GO) test -tags peers -count 1 -run '^TestProfile$$' ./cmd/bundleup -peers.dir $(PEERS_DIR) -profile.corpus $(PROFILE) -profile.out $(TOOLS)/cpu.prof
 	$(GO) tool pprof -top -nodecount 10 $(TOOLS)/cpu.prof
 
+## release: dist/ with a static binary for each of ARCHS, what it is made of, SHA256SUMS
+release: $(TOOLS)/cyclonedx-gomod
+	./.ci/release dist $(VERSION) $< $(ARCHS)
+	@cat dist/SHA256SUMS
+
+## deb: Debian packages in dist/, for each of ARCHS
+deb:
+	./.ci/deb dist $(VERSION) $(ARCHS)
+
+## image: container images in dist/, for each of ARCHS
+image:
+	./.ci/image dist $(VERSION) $(ARCHS)
+
+## reproduce: two builds of HEAD in two directories must have the same bytes
+reproduce:
+	./.ci/reproduce $(VERSION)
+
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 
@@ -81,5 +102,8 @@ $(TOOLS)/versitygw:
 $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 
+$(TOOLS)/cyclonedx-gomod:
+	GOBIN=$(TOOLS) $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+
 clean:
-	rm -rf $(TOOLS)
+	rm -rf $(TOOLS) dist

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +17,7 @@ import (
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Look at the configuration",
+		Short: "Look at the configuration; write files of it",
 		Args:  cobra.NoArgs,
 		RunE:  help,
 	}
@@ -33,8 +35,47 @@ func configCommand() *cobra.Command {
 		},
 	}
 	check.Flags().StringVar(&file, "config", "", "configuration `FILE` (default: the built-in values and the environment)")
-	cmd.AddCommand(check)
+	cmd.AddCommand(check, configWriteCommand())
 	return cmd
+}
+
+// configWriteCommand is for platforms that hand secrets over in the environment: run
+// before the daemon, with a directory that both have, it keeps them out of the
+// daemon's.
+func configWriteCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "write FILE=VARIABLE...",
+		Short: "Write what variables of the environment hold into files of mode 0600",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, arg := range args {
+				file, name, ok := strings.Cut(arg, "=")
+				if !ok || file == "" || name == "" {
+					return fmt.Errorf("%q is not FILE=VARIABLE", arg)
+				}
+				if err := writeVariable(file, name); err != nil {
+					return failed(err)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// writeVariable replaces a file by the value of a variable, which must not be empty:
+// a secret that is missing is a mistake.
+func writeVariable(file, name string) error {
+	value := os.Getenv(name)
+	if value == "" {
+		return fmt.Errorf("write %s: variable %s is empty", file, name)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return writeOnce(file, []byte(value), 0o600)
 }
 
 // checkConfig tries all that serve reads before it listens. No accounts file yet is

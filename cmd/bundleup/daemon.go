@@ -47,6 +47,8 @@ type daemon struct {
 	tree      *vfs.Tree
 	server    *sshd.Server
 	keys      []ssh.Signer
+	sockets   *sockets
+	manager   manager
 	listeners []net.Listener
 	web       web
 	metrics   *httpd.Metrics
@@ -57,10 +59,10 @@ type daemon struct {
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
 func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log, arrivals: httpd.NewArrivals()}
+	d := &daemon{cfg: cfg, log: log, arrivals: httpd.NewArrivals(), sockets: &sockets{}, manager: manager{os.Getenv("NOTIFY_SOCKET")}}
 	d.metrics = httpd.NewMetrics(versionLine(), d.sources())
 	for _, step := range []func(context.Context) error{
-		d.openAccounts, d.openAudit, d.openStore, d.openWebhook, d.openTree, d.openServer, d.openWeb, d.listen,
+		d.inherit, d.openAccounts, d.openAudit, d.openStore, d.openWebhook, d.openTree, d.openServer, d.openWeb, d.listen,
 	} {
 		if err := step(ctx); err != nil {
 			d.close()
@@ -194,8 +196,10 @@ func (d *daemon) hostCertificates() ([]ssh.Signer, error) {
 }
 
 func (d *daemon) listen(context.Context) (err error) {
-	d.listeners, err = listenAll("ssh.listen", d.cfg.SSH.Listen)
-	return err
+	if d.listeners, err = d.sockets.listenAll("ssh.listen", d.cfg.SSH.Listen); err != nil {
+		return err
+	}
+	return d.sockets.done()
 }
 
 // run serves until ctx is done, then lets running uploads go on for the grace
@@ -214,6 +218,9 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.webhook != nil {
 		wg.Go(func() { d.webhook.Run(background) })
 	}
+	if agent := os.Getenv("ECS_AGENT_URI"); agent != "" {
+		wg.Go(func() { d.protection(agent).run(background) })
+	}
 	broken := make(chan error, len(d.listeners)+len(d.web.doors)+len(d.web.opss))
 	say := func(what string, l net.Listener) { d.log.Info(what, "address", l.Addr().String()) }
 	d.web.serve(wg.Go, broken, say)
@@ -221,12 +228,14 @@ func (d *daemon) run(ctx context.Context) error {
 		say("listening", l)
 		wg.Go(func() { broken <- d.server.Serve(background, l) })
 	}
+	d.tell(d.manager.ready())
 	var err error
 	select {
 	case <-ctx.Done():
 		d.log.Info("stopping", "grace", time.Duration(d.cfg.Uploads.ShutdownGrace).String())
 	case err = <-broken:
 	}
+	d.tell(d.manager.stopping(time.Duration(d.cfg.Uploads.ShutdownGrace)))
 	d.draining.Store(true)
 	d.metrics.Draining()
 	err = errors.Join(err, d.shutdown())
@@ -260,6 +269,7 @@ func (d *daemon) notIndexed(name string, err error) {
 // close releases what newDaemon took.
 func (d *daemon) close() {
 	closeAll(d.listeners)
+	d.sockets.close()
 	d.web.close()
 	if d.tree != nil {
 		d.tree.Close()

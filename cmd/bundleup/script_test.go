@@ -158,6 +158,8 @@ type scriptDaemon struct {
 	took time.Duration // from exec to listening
 	logs logBuffer
 	done chan error
+	// socket, if set, is handed over to every daemon that is started.
+	socket *os.File
 }
 
 type daemonKey struct{}
@@ -226,6 +228,9 @@ func (d *scriptDaemon) start() error {
 	}
 	// testscript.Main dispatches on the name that the binary is called by.
 	d.cmd = &exec.Cmd{Path: path, Args: []string{"bundleup", "serve", "--config", filepath.Join(d.dir, "bundleup.yaml")}, Dir: d.dir}
+	if d.socket != nil {
+		handOver(d.cmd, d.socket)
+	}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		return err

@@ -42,10 +42,10 @@ func (d *daemon) openWeb(context.Context) (err error) {
 		}
 	}
 	d.web.ops = &http.Server{Handler: httpd.Ops(d.metrics, d.ready), ReadTimeout: opsTimeout, WriteTimeout: opsTimeout, MaxHeaderBytes: 16 << 10}
-	if d.web.doors, err = listenAll("http.listen", d.cfg.HTTP.Listen); err != nil {
+	if d.web.doors, err = d.sockets.listenAll("http.listen", d.cfg.HTTP.Listen); err != nil {
 		return err
 	}
-	d.web.opss, err = listenAll("metrics.listen", d.cfg.Metrics.Listen)
+	d.web.opss, err = d.sockets.listenAll("metrics.listen", d.cfg.Metrics.Listen)
 	return err
 }
 
@@ -93,19 +93,6 @@ func loadOrMakeSecret(file string, size int) ([]byte, error) {
 		return nil, fmt.Errorf("session key %s: it has %d bytes, want %d: remove it for a new one", file, len(secret), size)
 	}
 	return secret, nil
-}
-
-// listenAll takes the sockets of one key, all or none.
-func listenAll(key string, addrs []string) (list []net.Listener, err error) {
-	for _, addr := range addrs {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			closeAll(list)
-			return nil, fmt.Errorf("%s: %w", key, err)
-		}
-		list = append(list, l)
-	}
-	return list, nil
 }
 
 func closeAll(list []net.Listener) {
