@@ -6,19 +6,33 @@ import (
 	"time"
 )
 
-// timedConn is a net.Conn that, once armed, fails when the peer is silent or
-// does not take what it is sent. Until then one deadline covers the handshake.
+// lookEvery is how many bytes are read between two looks at what waits for
+// programs.
+const lookEvery = 256 << 10
+
+// timedConn is a net.Conn that, once armed, fails when the peer is silent, does
+// not take what it is sent, or floods. Until then deadlines cover the handshake.
 type timedConn struct {
 	net.Conn
 	silence time.Duration // between two reads
 	write   time.Duration // for one write
+	look    func()        // called by Read every so often
 	armed   atomic.Bool
+	heard   atomic.Int64 // when the last read ended, Unix nanoseconds
+	meter   meter
+	toLook  int // bytes until the next look; x/crypto reads with one goroutine
+}
+
+func newTimedConn(c net.Conn, silence, write time.Duration) *timedConn {
+	return &timedConn{Conn: c, silence: silence, write: write, meter: meter{now: time.Now}, toLook: lookEvery}
 }
 
 // arm ends the handshake's deadline. The read that is already waiting gets its
 // new deadline here.
 func (c *timedConn) arm() error {
 	c.armed.Store(true)
+	c.meter.start()
+	c.heard.Store(time.Now().UnixNano())
 	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
 		return err
 	}
@@ -27,20 +41,33 @@ func (c *timedConn) arm() error {
 
 // Read is net.Conn's, and fails when nothing came for c.silence.
 func (c *timedConn) Read(p []byte) (int, error) {
-	if c.armed.Load() {
-		if err := c.Conn.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
-			return 0, err
-		}
+	if !c.armed.Load() {
+		return c.Conn.Read(p)
 	}
-	return c.Conn.Read(p)
+	if err := c.Conn.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		return n, err
+	}
+	c.heard.Store(time.Now().UnixNano())
+	if c.toLook -= n; c.toLook <= 0 {
+		c.toLook = lookEvery
+		c.look()
+	}
+	return n, c.meter.received(n)
 }
 
 // Write is net.Conn's, and fails when it takes longer than c.write.
 func (c *timedConn) Write(p []byte) (int, error) {
-	if c.armed.Load() {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
-			return 0, err
-		}
+	if !c.armed.Load() {
+		return c.Conn.Write(p)
 	}
-	return c.Conn.Write(p)
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	c.meter.sent(n)
+	return n, err
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -48,6 +49,7 @@ type daemon struct {
 	server    *sshd.Server
 	keys      []ssh.Signer
 	listeners []net.Listener
+	legacy    []net.Listener
 	web       web
 	metrics   *httpd.Metrics
 	arrivals  *httpd.Arrivals
@@ -168,19 +170,14 @@ func (d *daemon) openServer(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	limits, err := sshLimits(d.cfg)
+	cfg, err := sshConfig(d.cfg)
 	if err != nil {
 		return err
 	}
-	d.server, err = sshd.New(sshd.Config{
-		HostKeys: slices.Concat(d.keys, certificates),
-		Auth:     d.registry,
-		View:     d.tree.View,
-		Limits:   limits,
-		Commands: commands(),
-		Log:      d.log,
-		Events:   auditLogins(d.record).Tee(sshMetrics(d.metrics)),
-	})
+	cfg.HostKeys, cfg.Auth, cfg.View = slices.Concat(d.keys, certificates), d.registry, d.tree.View
+	cfg.KnownUser = func(user string) bool { return d.registry.Directory().Account(user) != nil }
+	cfg.Commands, cfg.Log, cfg.Events = commands(), d.log, auditLogins(d.record).Tee(sshMetrics(d.metrics))
+	d.server, err = sshd.New(cfg)
 	return err
 }
 
@@ -204,8 +201,29 @@ func (d *daemon) hostCertificates() ([]ssh.Signer, error) {
 }
 
 func (d *daemon) listen(context.Context) (err error) {
-	d.listeners, err = listenAll("ssh.listen", d.cfg.SSH.Listen)
+	d.warnOfFiles()
+	if d.listeners, err = listenAll("ssh.listen", d.cfg.SSH.Listen); err != nil {
+		return err
+	}
+	d.legacy, err = listenAll("ssh.legacy.listen", d.cfg.SSH.Legacy.Listen)
 	return err
+}
+
+// filesPerUpload is how many descriptors an upload takes: its data, its state and
+// a directory.
+const filesPerUpload = 3
+
+// warnOfFiles says when the process may open fewer files than the limits allow:
+// honest logins would fail. Go has raised the soft limit to the hard one.
+func (d *daemon) warnOfFiles() {
+	var have syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &have); err != nil {
+		return
+	}
+	want := uint64(d.cfg.Limits.Connections) + filesPerUpload*uint64(d.cfg.Limits.HandlesPerAccount) + 64
+	if have.Cur < want {
+		d.log.Warn("the limit of open files is low", "limit", have.Cur, "want", want, "mend", "raise LimitNOFILE or lower limits.connections")
+	}
 }
 
 // run serves until ctx is done, then lets running uploads go on for the grace
@@ -224,12 +242,17 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.webhook != nil {
 		wg.Go(func() { d.webhook.Run(background) })
 	}
-	broken := make(chan error, len(d.listeners)+len(d.web.doors)+len(d.web.opss))
+	broken := make(chan error, len(d.listeners)+len(d.legacy)+len(d.web.doors)+len(d.web.opss))
 	say := func(what string, l net.Listener) { d.log.Info(what, "address", l.Addr().String()) }
 	d.web.serve(wg.Go, broken, say)
 	for _, l := range d.listeners {
 		say("listening", l)
 		wg.Go(func() { broken <- d.server.Serve(background, l) })
+	}
+	for _, l := range d.legacy {
+		d.log.Warn("listening with legacy algorithms: everybody who can, should use another address",
+			"address", l.Addr().String(), "algorithms", strings.Join(d.cfg.SSH.Legacy.Algorithms, ","))
+		wg.Go(func() { broken <- d.server.ServeLegacy(background, l) })
 	}
 	var err error
 	select {
@@ -269,7 +292,7 @@ func (d *daemon) notIndexed(name string, err error) {
 
 // close releases what newDaemon took.
 func (d *daemon) close() {
-	closeAll(d.listeners)
+	closeAll(slices.Concat(d.listeners, d.legacy))
 	d.web.close()
 	if d.tree != nil {
 		d.tree.Close()
