@@ -7,7 +7,7 @@ STATICCHECK_VERSION := v0.8.2
 GOVULNCHECK_VERSION := v1.9.0
 FUZZTIME ?= 10000x
 
-.PHONY: run build test vet lint vuln unit fuzz torture big bench bench-peers profile clean
+.PHONY: run build test vet lint vuln unit fuzz torture big siege bench bench-peers profile clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -48,6 +48,11 @@ torture:
 BIG ?= 10000000000
 big:
 	$(GO) test -tags torture -run TestBigUpload -v -timeout 60m ./cmd/bundleup -big.size $(BIG)
+
+## siege: attacks on a daemon on the loopback while honest clients work; what idle
+## connections cost
+siege:
+	$(GO) test -tags siege -run 'TestSiege|TestIdleCost' -v -timeout 60m ./cmd/bundleup
 
 ## bench: Go benchmarks, ready for benchstat
 bench:

@@ -99,15 +99,6 @@ func TestFloods(t *testing.T) {
 		"requests of a channel": {400_000, func(r *raw) func() error {
 			return func() error { _, err := r.ch.SendRequest("env", false, nil); return err }
 		}, errOverhead.Error()},
-		"channels": {200_000, func(r *raw) func() error {
-			return func() error {
-				_, _, err := r.c.OpenChannel("x", nil)
-				if _, refused := err.(*ssh.OpenChannelError); refused {
-					return nil
-				}
-				return err
-			}
-		}, errOverhead.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +143,7 @@ func TestBusySessionsAreNoFlood(t *testing.T) {
 	if _, err := r.ch.Write([]byte{0, 0, 0, 5, 1, 0, 0, 0, 3}); err != nil {
 		t.Fatal(err)
 	}
-	if n := r.flood(200_000, func() error { _, err := r.ch.Write(stat); return err }); n != 200_000 {
+	if n := r.flood(50_000, func() error { _, err := r.ch.Write(stat); return err }); n != 50_000 {
 		t.Errorf("the connection ended after %d requests\n%s", n, w.log)
 	}
 }
