@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Why a connection was not let in, or had to go.
@@ -55,7 +56,12 @@ type seat struct {
 	account string // empty until it logged in
 	left    bool
 	evicted bool
+	spoke   atomic.Bool // its peer has sent something
 }
+
+// maxEvicting is how many startups may have lost their seat and not ended yet, for
+// each that there may be.
+const maxEvicting = 8
 
 // enter takes a seat for a connection from source, or says why there is none.
 // The limits per source do not apply where capped is false.
@@ -129,8 +135,9 @@ func (g *gate) dropEarly(has int) bool {
 	return g.roll() < p
 }
 
-// makeRoom takes a startup's seat away where there is none left: the oldest of
-// the source that has the most. A newcomer whose source has as many finds no room.
+// makeRoom takes a startup's seat away where there is none left: of the source
+// that has the most; of several, one whose peer is silent; of those, the oldest. A
+// newcomer whose source has as many finds no room.
 func (g *gate) makeRoom(has int) error {
 	full := g.open >= g.limits.Connections
 	if !full && g.startups.Len() < g.limits.Startups.Full {
@@ -138,12 +145,12 @@ func (g *gate) makeRoom(has int) error {
 	}
 	var victim *seat
 	for e := g.startups.Front(); e != nil; e = e.Next() {
-		if s := e.Value.(*seat); victim == nil || s.crowd.startups > victim.crowd.startups {
+		if s := e.Value.(*seat); victim == nil || s.goesBefore(victim) {
 			victim = s
 		}
 	}
 	switch {
-	case victim != nil && victim.crowd.startups > has && g.evicted < g.limits.Startups.Full:
+	case victim != nil && victim.crowd.startups > has && g.evicted < maxEvicting*g.limits.Startups.Full:
 		victim.remove()
 		victim.evicted = true
 		g.evicted++
@@ -153,6 +160,14 @@ func (g *gate) makeRoom(has int) error {
 		return errFull
 	}
 	return errStartups
+}
+
+// goesBefore says that s has to make room rather than the older seat o.
+func (s *seat) goesBefore(o *seat) bool {
+	if s.crowd.startups != o.crowd.startups {
+		return s.crowd.startups > o.crowd.startups
+	}
+	return !s.spoke.Load() && o.spoke.Load()
 }
 
 // join counts the seat for source.

@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -112,14 +113,28 @@ func TestGateEvictsTheOldestOfTheCrowd(t *testing.T) {
 	e.empty()
 }
 
+// A client in the middle of its handshake stays where others say nothing.
+func TestGateEvictsTheSilentFirst(t *testing.T) {
+	e := newEntrance(t, func(l *Limits) { l.Startups = Startups{Start: 100, Rate: 1, Full: 2} })
+	e.comeAll("192.0.2.1", "192.0.2.2")
+	e.seats[0].spoke.Store(true)
+	e.comeAll("192.0.2.3", "192.0.2.4")
+	if len(e.gone) != 2 || e.gone[0] != e.seats[1] || e.gone[1] != e.seats[2] {
+		t.Errorf("%d were evicted, want the two that were silent", len(e.gone))
+	}
+	e.empty()
+}
+
 func TestGateBoundsWhatIsBeingEvicted(t *testing.T) {
 	e := newEntrance(t, func(l *Limits) { l.Startups = Startups{Start: 100, Rate: 1, Full: 2} })
-	e.comeAll("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
-	if err := e.come("192.0.2.5"); err != errStartups {
-		t.Errorf("with two that have not ended: got %v, want %v", err, errStartups)
+	for i := range (maxEvicting + 1) * 2 {
+		e.comeAll(fmt.Sprintf("192.0.2.%d", i))
+	}
+	if err := e.come("192.0.2.100"); err != errStartups {
+		t.Errorf("with so many that have not ended: got %v, want %v", err, errStartups)
 	}
 	e.gone[0].leave()
-	e.comeAll("192.0.2.5")
+	e.comeAll("192.0.2.100")
 	e.empty()
 }
 

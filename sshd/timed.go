@@ -16,6 +16,7 @@ type timedConn struct {
 	net.Conn
 	silence time.Duration // between two reads
 	write   time.Duration // for one write
+	spoke   *atomic.Bool  // set by the first read
 	look    func()        // called by Read every so often
 	armed   atomic.Bool
 	heard   atomic.Int64 // when the last read ended, Unix nanoseconds
@@ -24,7 +25,7 @@ type timedConn struct {
 }
 
 func newTimedConn(c net.Conn, silence, write time.Duration) *timedConn {
-	return &timedConn{Conn: c, silence: silence, write: write, meter: meter{now: time.Now}, toLook: lookEvery}
+	return &timedConn{Conn: c, silence: silence, write: write, spoke: new(atomic.Bool), meter: meter{now: time.Now}, toLook: lookEvery}
 }
 
 // arm ends the handshake's deadline. The read that is already waiting gets its
@@ -42,7 +43,11 @@ func (c *timedConn) arm() error {
 // Read is net.Conn's, and fails when nothing came for c.silence.
 func (c *timedConn) Read(p []byte) (int, error) {
 	if !c.armed.Load() {
-		return c.Conn.Read(p)
+		n, err := c.Conn.Read(p)
+		if n > 0 {
+			c.spoke.Store(true)
+		}
+		return n, err
 	}
 	if err := c.Conn.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
 		return 0, err
