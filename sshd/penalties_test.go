@@ -154,7 +154,7 @@ func TestHandshakeTimeout(t *testing.T) {
 		if took, want := time.Since(begun), s.cfg.Limits.KeyExchange; took != want {
 			t.Errorf("it took %v, want %v", took, want)
 		}
-		if e := s.penalties.sources[from("192.0.2.1")]; e == nil || e.end.Sub(time.Now()) != s.cfg.Limits.Penalties.GraceExceeded {
+		if e := s.penalties.sources[from("192.0.2.1")]; e == nil || time.Until(e.end) != s.cfg.Limits.Penalties.GraceExceeded {
 			t.Errorf("penalty %+v, want GraceExceeded", e)
 		}
 	})
