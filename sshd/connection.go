@@ -75,7 +75,7 @@ func newConnection(s *Server, nc net.Conn, a *algorithms, seat *seat) *connectio
 		net:  newTimedConn(nc, silences*l.KeepAlive, l.WriteTimeout),
 		meta: Conn{Session: strings.ToLower(rand.Text()[:10]), Since: time.Now()},
 	}
-	c.net.look, c.net.spoke = c.lookUnread, &seat.spoke
+	c.net.look, c.net.early = c.lookUnread, &seat.heard
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.nameRemote(nc.RemoteAddr())
 	return c

@@ -56,7 +56,7 @@ type seat struct {
 	account string // empty until it logged in
 	left    bool
 	evicted bool
-	spoke   atomic.Bool // its peer has sent something
+	heard   atomic.Int64 // bytes that its peer has sent
 }
 
 // maxEvicting is how many startups may have lost their seat and not ended yet, for
@@ -136,8 +136,9 @@ func (g *gate) dropEarly(has int) bool {
 }
 
 // makeRoom takes a startup's seat away where there is none left: of the source
-// that has the most; of several, one whose peer is silent; of those, the oldest. A
-// newcomer whose source has as many finds no room.
+// that has the most; of several, the one whose peer has sent the least: an honest
+// one is soon past a silent or slow one; of those, the oldest. A newcomer whose
+// source has as many finds no room.
 func (g *gate) makeRoom(has int) error {
 	full := g.open >= g.limits.Connections
 	if !full && g.startups.Len() < g.limits.Startups.Full {
@@ -167,7 +168,7 @@ func (s *seat) goesBefore(o *seat) bool {
 	if s.crowd.startups != o.crowd.startups {
 		return s.crowd.startups > o.crowd.startups
 	}
-	return !s.spoke.Load() && o.spoke.Load()
+	return s.heard.Load() < o.heard.Load()
 }
 
 // join counts the seat for source.

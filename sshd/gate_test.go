@@ -117,7 +117,7 @@ func TestGateEvictsTheOldestOfTheCrowd(t *testing.T) {
 func TestGateEvictsTheSilentFirst(t *testing.T) {
 	e := newEntrance(t, func(l *Limits) { l.Startups = Startups{Start: 100, Rate: 1, Full: 2} })
 	e.comeAll("192.0.2.1", "192.0.2.2")
-	e.seats[0].spoke.Store(true)
+	e.seats[0].heard.Store(1)
 	e.comeAll("192.0.2.3", "192.0.2.4")
 	if len(e.gone) != 2 || e.gone[0] != e.seats[1] || e.gone[1] != e.seats[2] {
 		t.Errorf("%d were evicted, want the two that were silent", len(e.gone))

@@ -16,7 +16,7 @@ type timedConn struct {
 	net.Conn
 	silence time.Duration // between two reads
 	write   time.Duration // for one write
-	spoke   *atomic.Bool  // set by the first read
+	early   *atomic.Int64 // counts what is read before it is armed
 	look    func()        // called by Read every so often
 	armed   atomic.Bool
 	heard   atomic.Int64 // when the last read ended, Unix nanoseconds
@@ -25,7 +25,7 @@ type timedConn struct {
 }
 
 func newTimedConn(c net.Conn, silence, write time.Duration) *timedConn {
-	return &timedConn{Conn: c, silence: silence, write: write, spoke: new(atomic.Bool), meter: meter{now: time.Now}, toLook: lookEvery}
+	return &timedConn{Conn: c, silence: silence, write: write, early: new(atomic.Int64), meter: meter{now: time.Now}, toLook: lookEvery}
 }
 
 // arm ends the handshake's deadline. The read that is already waiting gets its
@@ -44,9 +44,7 @@ func (c *timedConn) arm() error {
 func (c *timedConn) Read(p []byte) (int, error) {
 	if !c.armed.Load() {
 		n, err := c.Conn.Read(p)
-		if n > 0 {
-			c.spoke.Store(true)
-		}
+		c.early.Add(int64(n))
 		return n, err
 	}
 	if err := c.Conn.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
