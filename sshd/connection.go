@@ -71,11 +71,11 @@ type connection struct {
 func newConnection(s *Server, nc net.Conn, a *algorithms, seat *seat) *connection {
 	l := &s.cfg.Limits
 	c := &connection{
-		server: s, algorithms: a, seat: seat, since: time.Now(), capped: seat.capped,
+		server: s, algorithms: a, seat: seat, since: time.Now(), capped: seat.standing == ordinary,
 		net:  newTimedConn(nc, silences*l.KeepAlive, l.WriteTimeout),
 		meta: Conn{Session: strings.ToLower(rand.Text()[:10]), Since: time.Now()},
 	}
-	c.net.look, c.net.early = c.lookUnread, &seat.heard
+	c.net.look, c.net.hello = c.lookUnread, func() { seat.reach(exchanges) }
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.nameRemote(nc.RemoteAddr())
 	return c
@@ -130,11 +130,15 @@ func (c *connection) introduce() error {
 		return nil
 	}
 	c.nameRemote(proxied.remote)
-	c.capped = !c.server.sources.isExempt(proxied.remote)
+	st := ordinary
+	if c.server.sources.isExempt(proxied.remote) {
+		st = exempt
+	}
+	c.capped = st == ordinary
 	if c.capped && c.server.penalties.isShut(c.source) {
 		return errPenalised
 	}
-	return c.seat.name(c.source, c.capped)
+	return c.seat.name(c.source, st)
 }
 
 // recovered ends the connection, and nothing else, after a panic.
@@ -191,14 +195,18 @@ func earlier(a, b time.Time) time.Time {
 // handshakeConfig is sshConfig with what the connection itself learns on the way.
 func (c *connection) handshakeConfig(end time.Time) *ssh.ServerConfig {
 	cfg := c.sshConfig()
-	cfg.PreAuthConnCallback = func(ssh.ServerPreAuthConn) { _ = c.net.SetDeadline(end) }
+	cfg.PreAuthConnCallback = func(ssh.ServerPreAuthConn) {
+		c.seat.reach(logsIn)
+		_ = c.net.SetDeadline(end)
+	}
 	return cfg
 }
 
 // refused ends a connection that did not log in.
 func (c *connection) refused(err error) {
-	if c.seat.leave() {
+	if evicted, shut := c.seat.leave(); evicted {
 		err = errEvicted
+		c.sayShut(shut)
 	}
 	c.log.Info("handshake failed", "client", c.meta.Client, "err", printable(err.Error()))
 	c.penalise(err)

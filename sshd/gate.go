@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Why a connection was not let in, or had to go.
@@ -15,23 +16,23 @@ var (
 	errSourceStartups = errors.New("too many connections from this source that have not logged in")
 	errStartups       = errors.New("too many connections that have not logged in")
 	errAccountFull    = errors.New("too many connections of this account")
-	errEvicted        = errors.New("made room for a source that has fewer connections that have not logged in")
+	errEvicted        = errors.New("made room for another connection that has not logged in")
 )
 
 // gate counts connections and open files. Its tables have an entry only for
-// what is connected.
-//
-// Who floods must not keep others out: where there is no room for another
-// startup, one of the source with the most of them has to go.
+// what is connected, and one for each of a bounded number of regulars.
 type gate struct {
-	limits Limits
-	roll   func() int // a random number from 0 to 99
+	limits    Limits
+	roll      func() int // a random number from 0 to 99
+	now       func() time.Time
+	penalties *penalties // locked after mu
 
 	mu       sync.Mutex // guards all below, and every seat
 	open     int
 	startups *list.List // of *seat, the oldest first
 	evicted  int        // seats that were taken away and whose connections have not ended
 	sources  map[netip.Prefix]*crowd
+	regulars regulars
 	accounts map[string]*holding
 }
 
@@ -41,47 +42,58 @@ type crowd struct{ open, startups int }
 // holding is what one account has.
 type holding struct{ connections, handles int }
 
-func newGate(l Limits, roll func() int) *gate {
-	return &gate{limits: l, roll: roll, startups: list.New(), sources: make(map[netip.Prefix]*crowd), accounts: make(map[string]*holding)}
+func newGate(l Limits, roll func() int, now func() time.Time, p *penalties) *gate {
+	return &gate{
+		limits: l, roll: roll, now: now, penalties: p, startups: list.New(), sources: make(map[netip.Prefix]*crowd),
+		accounts: make(map[string]*holding),
+	}
 }
+
+// standing is what a connection's source is to the server.
+type standing int
+
+const (
+	ordinary standing = iota // limits and penalties per source apply
+	exempt                   // they do not
+	relay                    // they will, to the source that it names
+)
 
 // seat is one connection's place. It begins as a startup.
 type seat struct {
-	gate    *gate
-	source  netip.Prefix
-	crowd   *crowd
-	capped  bool   // the limits per source apply
-	evict   func() // ends the connection; must not block
-	startup *list.Element
-	account string // empty until it logged in
-	left    bool
-	evicted bool
-	heard   atomic.Int64 // bytes that its peer has sent
+	gate     *gate
+	source   netip.Prefix
+	standing standing
+	crowd    *crowd
+	since    time.Time
+	evict    func() // ends the connection; must not block
+	startup  *list.Element
+	account  string // empty until it logged in
+	left     bool
+	evicted  bool
+	shut     bool         // the eviction shut its source out
+	stage    atomic.Int32 // of the handshake; see room.go
 }
 
-// maxEvicting is how many startups may have lost their seat and not ended yet, for
-// each that there may be.
-const maxEvicting = 8
-
 // enter takes a seat for a connection from source, or says why there is none.
-// The limits per source do not apply where capped is false.
-func (g *gate) enter(source netip.Prefix, capped bool, evict func()) (*seat, error) {
+func (g *gate) enter(source netip.Prefix, st standing, evict func()) (*seat, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	has := 0
-	if capped {
+	weight := g.weight(source, st)
+	if st == ordinary {
 		if err := g.fits(source); err != nil {
 			return nil, err
 		}
-		has = g.startupsOf(source)
-		if g.dropEarly(has) {
+		if g.dropEarly(weight) {
 			return nil, errStartups
 		}
 	}
-	if err := g.makeRoom(has); err != nil {
+	if st == relay {
+		weight = 0 // whom it will name is not known
+	}
+	if err := g.makeRoom(source, weight); err != nil {
 		return nil, err
 	}
-	s := &seat{gate: g, capped: capped, evict: evict}
+	s := &seat{gate: g, standing: st, since: g.now(), evict: evict}
 	g.open++
 	s.startup = g.startups.PushBack(s)
 	s.join(source)
@@ -89,13 +101,6 @@ func (g *gate) enter(source netip.Prefix, capped bool, evict func()) (*seat, err
 }
 
 // The following want g.mu held.
-
-func (g *gate) startupsOf(source netip.Prefix) int {
-	if c := g.sources[source]; c != nil {
-		return c.startups
-	}
-	return 0
-}
 
 // fits holds one more connection of source against the limits per source.
 func (g *gate) fits(source netip.Prefix) error {
@@ -112,11 +117,11 @@ func (g *gate) fits(source netip.Prefix) error {
 }
 
 // dropEarly is should_drop_connection of OpenSSH's sshd.c, but for the weight: a
-// source with no startups is let in, one with an average number or more of them
-// meets the full probability.
-func (g *gate) dropEarly(has int) bool {
+// source that has none is let in, one with as much as the sources have startups
+// on average meets the full probability.
+func (g *gate) dropEarly(weight int) bool {
 	l, n := g.limits.Startups, g.startups.Len()
-	if n < l.Start || has == 0 {
+	if n < l.Start || weight == 0 {
 		return false
 	}
 	p := 100
@@ -129,46 +134,10 @@ func (g *gate) dropEarly(has int) bool {
 			crowds++
 		}
 	}
-	if average := (n + crowds - 1) / crowds; has < average {
-		p = p * has / average
+	if average := (n + crowds - 1) / crowds; weight < average {
+		p = p * weight / average
 	}
 	return g.roll() < p
-}
-
-// makeRoom takes a startup's seat away where there is none left: of the source
-// that has the most; of several, the one whose peer has sent the least: an honest
-// one is soon past a silent or slow one; of those, the oldest. A newcomer whose
-// source has as many finds no room.
-func (g *gate) makeRoom(has int) error {
-	full := g.open >= g.limits.Connections
-	if !full && g.startups.Len() < g.limits.Startups.Full {
-		return nil
-	}
-	var victim *seat
-	for e := g.startups.Front(); e != nil; e = e.Next() {
-		if s := e.Value.(*seat); victim == nil || s.goesBefore(victim) {
-			victim = s
-		}
-	}
-	switch {
-	case victim != nil && victim.crowd.startups > has && g.evicted < maxEvicting*g.limits.Startups.Full:
-		victim.remove()
-		victim.evicted = true
-		g.evicted++
-		victim.evict()
-		return nil
-	case full:
-		return errFull
-	}
-	return errStartups
-}
-
-// goesBefore says that s has to make room rather than the older seat o.
-func (s *seat) goesBefore(o *seat) bool {
-	if s.crowd.startups != o.crowd.startups {
-		return s.crowd.startups > o.crowd.startups
-	}
-	return s.heard.Load() < o.heard.Load()
 }
 
 // join counts the seat for source.
@@ -219,20 +188,20 @@ func (g *gate) tidy(account string, h *holding) {
 
 // name moves the startup to the source that its balancer named, or says why it
 // may not stay.
-func (s *seat) name(source netip.Prefix, capped bool) error {
+func (s *seat) name(source netip.Prefix, st standing) error {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s.left {
 		return errEvicted
 	}
-	if capped {
+	if st == ordinary {
 		if err := g.fits(source); err != nil {
 			return err
 		}
 	}
 	s.part()
-	s.capped = capped
+	s.standing = st
 	s.join(source)
 	return nil
 }
@@ -262,6 +231,7 @@ func (s *seat) login(account string, limit int) error {
 	s.crowd.startups--
 	g.startups.Remove(s.startup)
 	s.account = account
+	g.regulars.add(s.source, g.now())
 	return nil
 }
 
@@ -290,18 +260,18 @@ func (s *seat) giveHandle() {
 }
 
 // leave gives the seat back, once the connection has ended. It tells whether the
-// seat had been taken away.
-func (s *seat) leave() (evicted bool) {
+// seat had been taken away, and whether that has shut the source out.
+func (s *seat) leave() (evicted, shut bool) {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s.evicted {
 		g.evicted--
 		s.evicted = false
-		return true
+		return true, s.shut
 	}
 	if !s.left {
 		s.remove()
 	}
-	return false
+	return false, false
 }

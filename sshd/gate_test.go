@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // entrance is a gate with the roll of its dice.
@@ -12,6 +13,7 @@ type entrance struct {
 	*testing.T
 	*gate
 	roll  int
+	clock time.Time
 	gone  []*seat // evicted, in order
 	seats []*seat
 }
@@ -19,8 +21,9 @@ type entrance struct {
 func newEntrance(t *testing.T, change func(*Limits)) *entrance {
 	l := DefaultLimits()
 	change(&l)
-	e := &entrance{T: t}
-	e.gate = newGate(l, func() int { return e.roll })
+	e := &entrance{T: t, clock: time.Unix(1e9, 0)}
+	now := func() time.Time { return e.clock }
+	e.gate = newGate(l, func() int { return e.roll }, now, newPenalties(l.Penalties, now))
 	return e
 }
 
@@ -28,7 +31,7 @@ func from(ip string) netip.Prefix { return netip.MustParsePrefix(ip + "/32") }
 
 func (e *entrance) come(ip string) error {
 	var s *seat
-	s, err := e.enter(from(ip), true, func() { e.gone = append(e.gone, s) })
+	s, err := e.enter(from(ip), ordinary, func() { e.gone = append(e.gone, s) })
 	if err == nil {
 		e.seats = append(e.seats, s)
 	}
@@ -102,25 +105,17 @@ func TestGateEvictsTheOldestOfTheCrowd(t *testing.T) {
 	if err := e.come("192.0.2.2"); err != errStartups {
 		t.Errorf("got %v, want %v", err, errStartups)
 	}
-	// A source with none does: the oldest goes.
+	// A source with none does. The crowd's penalty outlives its seats.
 	e.comeAll("192.0.2.5")
-	if last := e.gone[len(e.gone)-1]; last != e.seats[0] || !last.leave() || last.leave() {
-		t.Error("want the oldest evicted, and told so once")
+	last := e.gone[len(e.gone)-1]
+	if evicted, _ := last.leave(); last != e.seats[3] || !evicted {
+		t.Error("want the last of the crowd evicted, and told so")
+	}
+	if evicted, _ := last.leave(); evicted {
+		t.Error("it was told twice")
 	}
 	if err := e.gone[0].login("acme", 0); err != errAccountFull {
 		t.Errorf("login on a seat that was taken away: got %v", err)
-	}
-	e.empty()
-}
-
-// A client in the middle of its handshake stays where others say nothing.
-func TestGateEvictsTheSilentFirst(t *testing.T) {
-	e := newEntrance(t, func(l *Limits) { l.Startups = Startups{Start: 100, Rate: 1, Full: 2} })
-	e.comeAll("192.0.2.1", "192.0.2.2")
-	e.seats[0].heard.Store(1)
-	e.comeAll("192.0.2.3", "192.0.2.4")
-	if len(e.gone) != 2 || e.gone[0] != e.seats[1] || e.gone[1] != e.seats[2] {
-		t.Errorf("%d were evicted, want the two that were silent", len(e.gone))
 	}
 	e.empty()
 }
@@ -144,6 +139,10 @@ func TestGateKeepsThoseWhoLoggedIn(t *testing.T) {
 	if err := e.seats[0].login("acme", 0); err != nil {
 		t.Fatal(err)
 	}
+	if err := e.come("192.0.2.2"); err != errFull {
+		t.Errorf("a regular had to go at once: got %v", err)
+	}
+	e.clock = e.clock.Add(patience[silent] + 1)
 	e.comeAll("192.0.2.2")
 	if len(e.gone) != 1 || e.gone[0] != e.seats[1] {
 		t.Errorf("%d were evicted, want the one that had not logged in", len(e.gone))
@@ -181,7 +180,7 @@ func TestGatePerSource(t *testing.T) {
 func TestGateNamesASeat(t *testing.T) {
 	e := newEntrance(t, func(l *Limits) { l.StartupsPerSource = 1; l.Startups = Startups{Start: 1, Rate: 100, Full: 3} })
 	for range 4 {
-		s, err := e.enter(from("10.0.0.1"), false, func() { e.gone = append(e.gone, nil) })
+		s, err := e.enter(from("10.0.0.1"), relay, func() { e.gone = append(e.gone, nil) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +190,7 @@ func TestGateNamesASeat(t *testing.T) {
 		t.Errorf("%d evicted, want 1", len(e.gone))
 	}
 	for i, want := range []error{errEvicted, nil, errSourceStartups} {
-		if got := e.seats[i].name(from("192.0.2.1"), true); got != want {
+		if got := e.seats[i].name(from("192.0.2.1"), ordinary); got != want {
 			t.Errorf("seat %d: got %v, want %v", i, got, want)
 		}
 	}

@@ -67,9 +67,10 @@ type Limits struct {
 
 // Startups is random early drop as in OpenSSH's MaxStartups: with Start
 // connections that have not logged in, a new one is dropped with a probability
-// of Rate percent, which grows to certainty at Full. Here it falls on sources
-// with many of those connections: one that has none is never dropped early, and
-// at Full takes the place of the oldest connection of the source with the most.
+// of Rate percent, which grows to certainty at Full. Here it falls on sources with
+// many of those connections, or with a penalty: one that has neither is never
+// dropped early, and at Full takes the place of a connection of the source with the
+// most. A few of a source that has logged in within 30 days do not count.
 type Startups struct {
 	Start int // default 10, at least 1
 	Rate  int // default 30, percent: 1 to 100

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -94,5 +95,23 @@ func TestPrintable(t *testing.T) {
 	}
 	if got := printable(strings.Repeat("x", 1000)); len(got) > maxPrintable+3 {
 		t.Errorf("1000 bytes became %d", len(got))
+	}
+}
+
+// Tee forgets none of the events.
+func TestTee(t *testing.T) {
+	var told []string
+	by := func(name string) Events {
+		return Events{Legacy: func(_ Conn, algorithms []string) { told = append(told, name+algorithms[0]) }}
+	}
+	both := by("a ").Tee(by("b "))
+	if both.legacy(Conn{}, []string{"ssh-rsa"}); !slices.Equal(told, []string{"a ssh-rsa", "b ssh-rsa"}) {
+		t.Errorf("got %q", told)
+	}
+	v := reflect.ValueOf(both)
+	for i := range v.NumField() {
+		if v.Field(i).IsNil() {
+			t.Errorf("%s is forgotten", v.Type().Field(i).Name)
+		}
 	}
 }

@@ -126,6 +126,17 @@ func (p *penalties) isShut(source netip.Prefix) bool {
 	return e != nil && e.active
 }
 
+// left is how long source's penalty still lasts, whether it is shut out or not.
+func (p *penalties) left(source netip.Prefix) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.sources[source]
+	if e == nil {
+		return 0
+	}
+	return max(0, e.end.Sub(p.now()))
+}
+
 // forget drops what is over.
 func (p *penalties) forget(now time.Time) {
 	for len(p.ends) > 0 && !p.ends[0].end.After(now) {
@@ -179,6 +190,8 @@ func (c *connection) penalise(err error) {
 	switch {
 	case c.proven || c.server.isClosing():
 		return
+	case err == errEvicted && f == faultNone:
+		return // the eviction had its penalty
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		f = faultGrace
 	case f == faultNone:
@@ -188,7 +201,11 @@ func (c *connection) penalise(err error) {
 }
 
 func (c *connection) penaliseFor(f fault) {
-	if c.capped && c.server.penalties.add(c.source, f) {
+	c.sayShut(c.capped && c.server.penalties.add(c.source, f))
+}
+
+func (c *connection) sayShut(shut bool) {
+	if shut {
 		c.log.Warn("source shut out", "source", c.source.String())
 	}
 }

@@ -82,6 +82,8 @@ func TestFaultsOfLogins(t *testing.T) {
 		"wrong password":   {func(c *connection) { c.noteTry(meta, "password", wrong) }, wrong, 5 * time.Second},
 		"unknown user":     {func(c *connection) { c.noteTry(unknown, "password", wrong) }, wrong, 6 * time.Second},
 		"too slow":         {func(c *connection) { c.noteTry(meta, "password", wrong) }, fmt.Errorf("read: %w", os.ErrDeadlineExceeded), 10 * time.Second},
+		"half of a login":  {func(c *connection) { c.noteTry(meta, "publickey", &ssh.PartialSuccessError{}) }, wrong, time.Second},
+		"evicted":          {func(*connection) {}, errEvicted, 0}, // the gate has penalised it
 		"account was full": {func(c *connection) { c.noteTry(meta, "publickey", &ssh.BannerError{Err: errAccountFull}) }, wrong, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

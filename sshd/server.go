@@ -58,11 +58,11 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:       cfg,
 		sources:   &sources{ipv4: l.IPv4Prefix, ipv6: l.IPv6Prefix, exempt: slices.Clone(cfg.Exempt), balancers: slices.Clone(cfg.Balancers)},
-		gate:      newGate(cfg.Limits, func() int { return rand.IntN(100) }),
 		penalties: newPenalties(l.Penalties, time.Now),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*connection]struct{}),
 	}
+	s.gate = newGate(cfg.Limits, func() int { return rand.IntN(100) }, time.Now, s.penalties)
 	var err error
 	if s.strict, err = newAlgorithms(cfg.HostKeys, nil); err == nil {
 		s.legacy, err = newAlgorithms(cfg.HostKeys, slices.Clone(cfg.Legacy))
@@ -178,11 +178,16 @@ func (s *Server) start(c net.Conn, a *algorithms) {
 func (s *Server) admit(c net.Conn) (*seat, error) {
 	remote := c.RemoteAddr()
 	source := s.sources.of(remote)
-	capped := !s.sources.isExempt(remote) && !s.sources.isBalancer(remote)
-	if capped && s.penalties.isShut(source) {
+	st := ordinary
+	switch {
+	case s.sources.isBalancer(remote):
+		st = relay
+	case s.sources.isExempt(remote):
+		st = exempt
+	case s.penalties.isShut(source):
 		return nil, errPenalised
 	}
-	return s.gate.enter(source, capped, func() { c.Close() })
+	return s.gate.enter(source, st, func() { c.Close() })
 }
 
 // Shutdown stops listening and closes every connection as soon as no session of

@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"bytes"
 	"net"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ type timedConn struct {
 	net.Conn
 	silence time.Duration // between two reads
 	write   time.Duration // for one write
-	early   *atomic.Int64 // counts what is read before it is armed
+	hello   func()        // called when the peer's first line has been read; nil after it
 	look    func()        // called by Read every so often
 	armed   atomic.Bool
 	heard   atomic.Int64 // when the last read ended, Unix nanoseconds
@@ -25,7 +26,7 @@ type timedConn struct {
 }
 
 func newTimedConn(c net.Conn, silence, write time.Duration) *timedConn {
-	return &timedConn{Conn: c, silence: silence, write: write, early: new(atomic.Int64), meter: meter{now: time.Now}, toLook: lookEvery}
+	return &timedConn{Conn: c, silence: silence, write: write, meter: meter{now: time.Now}, toLook: lookEvery}
 }
 
 // arm ends the handshake's deadline. The read that is already waiting gets its
@@ -44,7 +45,10 @@ func (c *timedConn) arm() error {
 func (c *timedConn) Read(p []byte) (int, error) {
 	if !c.armed.Load() {
 		n, err := c.Conn.Read(p)
-		c.early.Add(int64(n))
+		if c.hello != nil && bytes.IndexByte(p[:n], '\n') >= 0 {
+			c.hello()
+			c.hello = nil
+		}
 		return n, err
 	}
 	if err := c.Conn.SetReadDeadline(time.Now().Add(c.silence)); err != nil {

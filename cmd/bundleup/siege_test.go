@@ -48,6 +48,8 @@ type siege struct {
 	keys   map[string]ssh.Signer
 	seed   uint64
 
+	strangers int // addresses that honest clients have logged in from once
+
 	mu     sync.Mutex // guards totals
 	totals map[string]int
 }
@@ -167,8 +169,9 @@ func (h honest) median() time.Duration {
 	return h.logins[len(h.logins)/2]
 }
 
-// serveHonest uploads one bundle from 127.0.0.2 and logs in every second from
-// 127.0.0.3, until both the upload and the attack are over.
+// serveHonest uploads one bundle from 127.0.0.2 and logs in every second, by turns
+// from 127.0.0.3 and from an address that has never been seen, until both the upload
+// and the attack are over.
 func (s *siege) serveHonest(name string, attack <-chan struct{}) (h honest) {
 	s.Helper()
 	over := make(chan struct{})
@@ -185,10 +188,15 @@ func (s *siege) serveHonest(name string, attack <-chan struct{}) (h honest) {
 	defer tick.Stop()
 	for {
 		begun := time.Now()
-		c, err := s.login(s.Context(), "127.0.0.3", "globex", s.key("globex"))
+		from := "127.0.0.3"
+		if n := len(h.logins); n%2 == 1 {
+			s.strangers++
+			from = fmt.Sprintf("127.9.%d.%d", s.strangers/250, 1+s.strangers%250)
+		}
+		c, err := s.login(s.Context(), from, "globex", s.key("globex"))
 		if err != nil {
 			h.failed++
-			s.Errorf("honest login %d: %v", len(h.logins), err)
+			s.Errorf("honest login %d from %s: %v", len(h.logins), from, err)
 		} else {
 			c.Close()
 		}
