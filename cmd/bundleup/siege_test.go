@@ -19,9 +19,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -36,7 +38,7 @@ const (
 	halfOpen     = 5000
 	tinySessions = 10_000
 	attackers    = 256 // addresses, 127.1.0.1 and on
-	siegeTime    = 3 * time.Minute
+	siegeTime    = 8 * time.Minute
 	peakMemory   = 1 << 30
 )
 
@@ -149,6 +151,30 @@ func (s *siege) vitals() (v vitals) {
 	}
 	v.files = len(files)
 	return v
+}
+
+// daemonCPU is what the daemon has taken (proc(5): utime and stime, in hundredths of
+// a second).
+func (s *siege) daemonCPU() time.Duration {
+	s.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.daemon.cmd.Process.Pid))
+	if err != nil {
+		s.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	f := strings.Fields(rest)
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// ownCPU is what this process has taken: the attackers, and the honest clients.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Round(10 * time.Millisecond)
 }
 
 func tail(log string) string { return log[max(0, len(log)-4000):] }
@@ -297,6 +323,7 @@ func TestSiege(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), siegeTime)
 	defer cancel()
+	begun, daemon, own := time.Now(), s.daemonCPU(), ownCPU()
 	over := make(chan struct{})
 	var worst vitals
 	var watch sync.WaitGroup
@@ -308,6 +335,8 @@ func TestSiege(t *testing.T) {
 	war := s.serveHonest("war.tgz", over)
 	watch.Wait()
 	t.Logf("during: memory %d MiB, %d descriptors at most", worst.memory>>20, worst.files)
+	t.Logf("CPU in %v: %v of the daemon, %v of its clients, honest or not", time.Since(begun).Round(time.Second),
+		s.daemonCPU()-daemon, ownCPU()-own)
 	after := s.recover(before)
 	t.Logf("after: %v", after)
 	s.report(calm, war)
@@ -572,6 +601,7 @@ func TestIdleCost(t *testing.T) {
 	}{
 		{"authenticated", func(*ssh.Client) error { return nil }, 48 << 10},
 		{"with sftp open", openIdleSFTP, 96 << 10},
+		{"with sftp in use", useSFTP, 104 << 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("BUNDLEUP_LIMITS_CONNECTIONS", "100000")
@@ -647,5 +677,15 @@ func openIdleSFTP(c *ssh.Client) error {
 	}
 	rest := make([]byte, int(head[2])<<8|int(head[3]))
 	_, err = io.ReadFull(ch, rest)
+	return err
+}
+
+// useSFTP asks for the working directory, as clients do first.
+func useSFTP(c *ssh.Client) error {
+	s, err := sftp.NewClient(c)
+	if err != nil {
+		return err
+	}
+	_, err = s.Getwd()
 	return err
 }

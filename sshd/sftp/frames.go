@@ -91,6 +91,16 @@ func (f *frames) Close() error {
 	return nil
 }
 
+// begin answers what comes before the first request for the server, which Read
+// gives then.
+func (f *frames) begin() error {
+	err := f.next()
+	if err != nil {
+		f.stop(err)
+	}
+	return err
+}
+
 // Read gives the server the bytes of admitted requests. File data goes from the
 // channel into p, but for what came in one piece with the request's head.
 func (f *frames) Read(p []byte) (int, error) {

@@ -90,6 +90,10 @@ func (s *session) serve(ch io.ReadWriteCloser, opts Options) error {
 	if a, ok := s.view.(vfs.Announcer); ok {
 		defer a.Announce(s.notes.line)()
 	}
+	// The server takes 11 goroutines; a client that only waits has none.
+	if err := f.begin(); err != nil {
+		return f.end(err)
+	}
 	server := sftp.NewRequestServer(f, s.handlers(), sftp.WithRSMaxTxPacket(maxData))
 	return f.end(server.Serve())
 }
