@@ -69,8 +69,14 @@ func TestLegacyListener(t *testing.T) {
 			if err := legacyDial(t, w, w.server.ServeLegacy, change); err != nil {
 				t.Fatalf("the legacy listener: %v", err)
 			}
-			if got := <-told; !slices.Equal(got, []string{name}) {
-				t.Errorf("event for %v", got)
+			w.settle()
+			select {
+			case got := <-told:
+				if !slices.Equal(got, []string{name}) {
+					t.Errorf("event for %v", got)
+				}
+			default:
+				t.Errorf("no event:\n%s", w.log)
 			}
 			if !strings.Contains(w.log.String(), `level=WARN msg="legacy algorithms are in use"`) {
 				t.Errorf("no nagging in the log:\n%s", w.log)

@@ -30,15 +30,13 @@ func newTimedConn(c net.Conn, silence, write time.Duration) *timedConn {
 }
 
 // arm ends the handshake's deadline. The read that is already waiting gets its
-// new deadline here.
-func (c *timedConn) arm() error {
+// new deadline here. Where the peer has gone meanwhile the next read tells.
+func (c *timedConn) arm() {
 	c.armed.Store(true)
 	c.meter.start()
 	c.heard.Store(time.Now().UnixNano())
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
-		return err
-	}
-	return c.Conn.SetReadDeadline(time.Now().Add(c.silence))
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.write))
+	_ = c.Conn.SetReadDeadline(time.Now().Add(c.silence))
 }
 
 // Read is net.Conn's, and fails when nothing came for c.silence.

@@ -35,11 +35,12 @@ var (
 
 // Bounds of the attack: each is a number, and all together end after siegeTime.
 const (
-	halfOpen     = 5000
-	tinySessions = 10_000
-	attackers    = 256 // addresses, 127.1.0.1 and on
-	siegeTime    = 8 * time.Minute
-	peakMemory   = 1 << 30
+	halfOpen      = 5000
+	tinySessions  = 10_000
+	channelsAsked = 2000 // on each connection
+	attackers     = 256  // addresses, 127.1.0.1 and on
+	siegeTime     = 8 * time.Minute
+	peakMemory    = 1 << 30
 )
 
 // siege is a daemon and what is known of it.
@@ -509,7 +510,7 @@ func (s *siege) attackChannels(ctx context.Context, _ *rand.Rand) {
 			return
 		}
 		defer c.Close()
-		for ctx.Err() == nil {
+		for n := 0; n < channelsAsked && ctx.Err() == nil; n++ {
 			_, _, err := c.OpenChannel("session", nil)
 			if _, refused := err.(*ssh.OpenChannelError); err != nil && !refused {
 				s.count("channel floods ended by the daemon", 1)
