@@ -77,6 +77,7 @@ func newConnection(s *Server, nc net.Conn, a *algorithms, seat *seat) *connectio
 	}
 	c.net.look, c.net.hello = c.lookUnread, func() { seat.reach(exchanges) }
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.net.gone = c.cancel
 	c.nameRemote(nc.RemoteAddr())
 	return c
 }

@@ -19,6 +19,7 @@ type timedConn struct {
 	write   time.Duration // for one write
 	hello   func()        // called when the peer's first line has been read; nil after it
 	look    func()        // called by Read every so often
+	gone    func()        // called by Close, if set; several times
 	armed   atomic.Bool
 	heard   atomic.Int64 // when the last read ended, Unix nanoseconds
 	meter   meter
@@ -62,6 +63,14 @@ func (c *timedConn) Read(p []byte) (int, error) {
 		c.look()
 	}
 	return n, c.meter.received(n)
+}
+
+// Close is net.Conn's. A reader that pauses, see intake, would not notice it.
+func (c *timedConn) Close() error {
+	if c.gone != nil {
+		c.gone()
+	}
+	return c.Conn.Close()
 }
 
 // Write is net.Conn's, and fails when it takes longer than c.write.
