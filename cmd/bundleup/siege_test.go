@@ -263,11 +263,11 @@ func (s *siege) upload(from, name string) error {
 	if err != nil {
 		return err
 	}
-	return scpSend(c, name, info.Size(), f)
+	return scpStream(c, name, info.Size(), f)
 }
 
-// scpSend is the source side of the scp protocol for one file.
-func scpSend(c *ssh.Client, name string, size int64, r io.Reader) error {
+// scpStream is the source side of the scp protocol for one file.
+func scpStream(c *ssh.Client, name string, size int64, r io.Reader) error {
 	session, err := c.NewSession()
 	if err != nil {
 		return err
@@ -578,7 +578,7 @@ func (s *siege) attackBombs(ctx context.Context, _ *rand.Rand) {
 			return
 		}
 		defer c.Close()
-		if err := scpSend(c, fmt.Sprintf("bomb%d.tgz", i), int64(bomb.Len()), bytes.NewReader(bomb.Bytes())); err == nil {
+		if err := scpStream(c, fmt.Sprintf("bomb%d.tgz", i), int64(bomb.Len()), bytes.NewReader(bomb.Bytes())); err == nil {
 			s.Errorf("bomb %d was accepted", i)
 		}
 		s.count("bombs refused", 1)
