@@ -78,8 +78,8 @@ func (r *raw) subsystem() {
 	}
 }
 
-// Each flood ends its connection, after a bounded number of packets, and says
-// why in the log.
+// Each flood ends its connection, after a bounded number of packets, of which the
+// sockets hold some hundred thousand, and says why in the log.
 func TestFloods(t *testing.T) {
 	one := []byte{0}
 	for name, c := range map[string]struct {
@@ -87,13 +87,13 @@ func TestFloods(t *testing.T) {
 		send func(*raw) func() error
 		log  string
 	}{
-		"standard error": {400_000, func(r *raw) func() error {
+		"standard error": {1_000_000, func(r *raw) func() error {
 			return func() error { _, err := r.ch.Stderr().Write(one); return err }
 		}, errErrorInput.Error()},
-		"requests of the connection": {400_000, func(r *raw) func() error {
+		"requests of the connection": {1_000_000, func(r *raw) func() error {
 			return func() error { _, _, err := r.c.SendRequest("x", false, nil); return err }
 		}, errOverhead.Error()},
-		"requests of a channel": {400_000, func(r *raw) func() error {
+		"requests of a channel": {1_000_000, func(r *raw) func() error {
 			return func() error { _, err := r.ch.SendRequest("env", false, nil); return err }
 		}, errOverhead.Error()},
 	} {
