@@ -12,7 +12,7 @@ VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 ARCHS ?= amd64 arm64
 FUZZTIME ?= 10000x
 
-.PHONY: run build test test-s3 vet lint vuln unit fuzz torture big bench bench-peers profile release reproduce deb image clean
+.PHONY: run build test test-s3 vet lint vuln unit fuzz torture big siege bench bench-peers profile release reproduce deb image clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -57,6 +57,11 @@ torture:
 BIG ?= 10000000000
 big:
 	$(GO) test -tags torture -run TestBigUpload -v -timeout 60m ./cmd/bundleup -big.size $(BIG)
+
+## siege: attacks on a daemon on the loopback while honest clients work; what idle
+## connections cost
+siege:
+	$(GO) test -tags siege -run 'TestSiege|TestIdleCost' -v -timeout 60m ./cmd/bundleup
 
 ## bench: Go benchmarks, ready for benchstat
 bench:

@@ -46,6 +46,17 @@ type SSH struct {
 	// RevokedKeys is a file of keys and certificates that are refused; empty:
 	// none are. One that cannot be read is an error.
 	RevokedKeys string `yaml:"revoked_keys" mapstructure:"revoked_keys"`
+	// Balancers are networks whose connections begin with a PROXY protocol
+	// header, version 2.
+	Balancers []string `yaml:"balancers" mapstructure:"balancers"`
+	Legacy    Legacy   `yaml:"legacy" mapstructure:"legacy"`
+}
+
+// Legacy is a second set of addresses for appliances that cannot do better. See
+// sshd.LegacyAlgorithms.
+type Legacy struct {
+	Listen     []string `yaml:"listen" mapstructure:"listen"`
+	Algorithms []string `yaml:"algorithms" mapstructure:"algorithms"`
 }
 
 // Tokens are the upload tokens. Paths that are empty are below DataDir.
@@ -122,21 +133,42 @@ type Uploads struct {
 
 // Limits bound what peers may hold. See sshd.Limits.
 type Limits struct {
-	Connections           int      `yaml:"connections" mapstructure:"connections"`
-	ConnectionsPerAccount int      `yaml:"connections_per_account" mapstructure:"connections_per_account"`
-	ConnectionsPerSource  int      `yaml:"connections_per_source" mapstructure:"connections_per_source"`
-	Startups              string   `yaml:"startups" mapstructure:"startups"` // start:rate:full, as OpenSSH's MaxStartups
-	Sessions              int      `yaml:"sessions" mapstructure:"sessions"` // per connection
-	OpenHandles           int      `yaml:"open_handles" mapstructure:"open_handles"`
-	AuthTries             int      `yaml:"auth_tries" mapstructure:"auth_tries"`
-	PasswordHashes        int      `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once
-	Handshake             Duration `yaml:"handshake" mapstructure:"handshake"`
-	Idle                  Duration `yaml:"idle" mapstructure:"idle"`
-	KeepAlive             Duration `yaml:"keep_alive" mapstructure:"keep_alive"`
-	WriteTimeout          Duration `yaml:"write_timeout" mapstructure:"write_timeout"`
+	Connections           int       `yaml:"connections" mapstructure:"connections"`
+	ConnectionsPerAccount int       `yaml:"connections_per_account" mapstructure:"connections_per_account"`
+	ConnectionsPerSource  int       `yaml:"connections_per_source" mapstructure:"connections_per_source"`
+	Startups              string    `yaml:"startups" mapstructure:"startups"` // start:rate:full, as OpenSSH's MaxStartups
+	StartupsPerSource     int       `yaml:"startups_per_source" mapstructure:"startups_per_source"`
+	IPv4Prefix            int       `yaml:"ipv4_prefix" mapstructure:"ipv4_prefix"` // how much of an address is one source
+	IPv6Prefix            int       `yaml:"ipv6_prefix" mapstructure:"ipv6_prefix"`
+	Exempt                []string  `yaml:"exempt" mapstructure:"exempt"`     // networks without limits and penalties per source
+	Sessions              int       `yaml:"sessions" mapstructure:"sessions"` // per connection
+	OpenHandles           int       `yaml:"open_handles" mapstructure:"open_handles"`
+	HandlesPerAccount     int       `yaml:"handles_per_account" mapstructure:"handles_per_account"`
+	AuthTries             int       `yaml:"auth_tries" mapstructure:"auth_tries"`
+	PasswordHashes        int       `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once
+	Handshake             Duration  `yaml:"handshake" mapstructure:"handshake"`
+	KeyExchange           Duration  `yaml:"key_exchange" mapstructure:"key_exchange"`
+	Idle                  Duration  `yaml:"idle" mapstructure:"idle"`
+	Stalled               Duration  `yaml:"stalled" mapstructure:"stalled"`
+	SessionIdle           Duration  `yaml:"session_idle" mapstructure:"session_idle"`
+	KeepAlive             Duration  `yaml:"keep_alive" mapstructure:"keep_alive"`
+	WriteTimeout          Duration  `yaml:"write_timeout" mapstructure:"write_timeout"`
+	Penalties             Penalties `yaml:"penalties" mapstructure:"penalties"`
 	// Memory is what the daemon's heap, stacks and tables are held to: a goal,
 	// not a wall. Near it more CPU goes into collecting garbage.
 	Memory Size `yaml:"memory" mapstructure:"memory"`
+}
+
+// Penalties shut out sources that do not log in. See sshd.Penalties.
+type Penalties struct {
+	AuthFail      Duration `yaml:"auth_fail" mapstructure:"auth_fail"`
+	InvalidUser   Duration `yaml:"invalid_user" mapstructure:"invalid_user"`
+	NoAuth        Duration `yaml:"no_auth" mapstructure:"no_auth"`
+	GraceExceeded Duration `yaml:"grace_exceeded" mapstructure:"grace_exceeded"`
+	Crash         Duration `yaml:"crash" mapstructure:"crash"`
+	Min           Duration `yaml:"min" mapstructure:"min"`
+	Max           Duration `yaml:"max" mapstructure:"max"`
+	Sources       int      `yaml:"sources" mapstructure:"sources"` // remembered
 }
 
 // HTTP is the second front door.
@@ -182,7 +214,10 @@ type Log struct {
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
-		SSH:      SSH{Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}, HostCertificates: []string{}, TrustedUserCA: []string{}},
+		SSH: SSH{
+			Listen: []string{"127.0.0.1:2222"}, HostKeys: []string{}, HostCertificates: []string{}, TrustedUserCA: []string{},
+			Balancers: []string{}, Legacy: Legacy{Listen: []string{}, Algorithms: []string{}},
+		},
 		DataDir:  ".",
 		Accounts: "accounts.yaml",
 		Tokens:   Tokens{Accept: []string{}},
@@ -195,9 +230,14 @@ func Default() Config {
 		},
 		Limits: Limits{
 			Connections: 1024, ConnectionsPerAccount: 64, ConnectionsPerSource: 128, Startups: "30:30:200",
-			Sessions: 16, OpenHandles: 64, AuthTries: 10, PasswordHashes: 2,
-			Handshake: seconds(60), Idle: seconds(300), KeepAlive: seconds(30), WriteTimeout: seconds(120),
-			Memory: 320 << 20,
+			StartupsPerSource: 20, IPv4Prefix: 32, IPv6Prefix: 64, Exempt: []string{},
+			Sessions: 16, OpenHandles: 64, HandlesPerAccount: 512, AuthTries: 10, PasswordHashes: 2,
+			Handshake: seconds(60), KeyExchange: seconds(20), Idle: seconds(300), Stalled: seconds(1800),
+			SessionIdle: Duration(day), KeepAlive: seconds(30), WriteTimeout: seconds(120), Memory: 320 << 20,
+			Penalties: Penalties{
+				AuthFail: seconds(5), InvalidUser: seconds(5), NoAuth: seconds(1), GraceExceeded: seconds(10), Crash: seconds(90),
+				Min: seconds(15), Max: seconds(600), Sources: 65_536,
+			},
 		},
 		HTTP: HTTP{Listen: []string{}}, Metrics: Metrics{Listen: []string{}},
 		Webhook: Webhook{Source: "bundleup", MaxEvents: 10_000, MaxBytes: 64 << 20, GiveUp: Duration(3 * day)},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -104,16 +105,8 @@ func oneLine(err error) string {
 
 // Validate reports the first value out of its range, by key.
 func (c *Config) Validate() error {
-	if len(c.SSH.Listen) == 0 {
-		return errors.New("ssh.listen: want at least one address, such as 0.0.0.0:2222")
-	}
-	for key, list := range map[string][]string{"ssh.listen": c.SSH.Listen, "http.listen": c.HTTP.Listen, "metrics.listen": c.Metrics.Listen} {
-		for _, addr := range list {
-			_, port, err := net.SplitHostPort(addr)
-			if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
-				return fmt.Errorf("%s: %q is not host:port", key, addr)
-			}
-		}
+	if err := c.validateAddresses(); err != nil {
+		return err
 	}
 	if err := c.HTTP.validate(); err != nil {
 		return err
@@ -171,6 +164,50 @@ func (s *Storage) validate() error {
 	return nil
 }
 
+// validateAddresses checks where to listen, and the lists of networks.
+func (c *Config) validateAddresses() error {
+	legacy := c.SSH.Legacy
+	switch {
+	case len(c.SSH.Listen) == 0:
+		return errors.New("ssh.listen: want at least one address, such as 0.0.0.0:2222")
+	case len(legacy.Listen) > 0 && len(legacy.Algorithms) == 0:
+		return errors.New("ssh.legacy.algorithms: name what the old clients need, such as diffie-hellman-group14-sha1, or leave ssh.legacy.listen empty")
+	case len(legacy.Listen) == 0 && len(legacy.Algorithms) > 0:
+		return errors.New("ssh.legacy.listen: want an address of its own for the algorithms, or none of them")
+	}
+	for key, list := range map[string][]string{
+		"ssh.listen": c.SSH.Listen, "ssh.legacy.listen": legacy.Listen, "http.listen": c.HTTP.Listen, "metrics.listen": c.Metrics.Listen,
+	} {
+		for _, addr := range list {
+			_, port, err := net.SplitHostPort(addr)
+			if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+				return fmt.Errorf("%s: %q is not host:port", key, addr)
+			}
+		}
+	}
+	if _, err := Networks("ssh.balancers", c.SSH.Balancers); err != nil {
+		return err
+	}
+	_, err := Networks("limits.exempt", c.Limits.Exempt)
+	return err
+}
+
+// Networks parses the addresses and networks of the key: 192.0.2.0/24, 192.0.2.1
+// or 2001:db8::/48.
+func Networks(key string, list []string) (networks []netip.Prefix, err error) {
+	for _, text := range list {
+		p, err := netip.ParsePrefix(text)
+		if ip, ierr := netip.ParseAddr(text); ierr == nil {
+			p, err = ip.Unmap().Prefix(ip.Unmap().BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a network: write it like 10.0.0.0/8", key, text)
+		}
+		networks = append(networks, p.Masked())
+	}
+	return networks, nil
+}
+
 // validateRanges checks every number against its smallest and largest value.
 func (c *Config) validateRanges() error {
 	const second, huge = int64(1e9), int64(1) << 62
@@ -198,15 +235,30 @@ func (c *Config) validateRanges() error {
 		{"limits.connections", int64(c.Limits.Connections), 1, 100_000, number},
 		{"limits.connections_per_account", int64(c.Limits.ConnectionsPerAccount), 8, 100_000, number},
 		{"limits.connections_per_source", int64(c.Limits.ConnectionsPerSource), 1, 100_000, number},
+		{"limits.startups_per_source", int64(c.Limits.StartupsPerSource), 1, 100_000, number},
+		{"limits.ipv4_prefix", int64(c.Limits.IPv4Prefix), 8, 32, number},
+		{"limits.ipv6_prefix", int64(c.Limits.IPv6Prefix), 16, 128, number},
 		{"limits.sessions", int64(c.Limits.Sessions), 10, 64, number},
 		{"limits.open_handles", int64(c.Limits.OpenHandles), 8, 1024, number},
+		{"limits.handles_per_account", int64(c.Limits.HandlesPerAccount), 8, 1_000_000, number},
 		{"limits.auth_tries", int64(c.Limits.AuthTries), 1, 100, number},
 		{"limits.password_hashes", int64(c.Limits.PasswordHashes), 1, 64, number},
 		{"limits.handshake", int64(c.Limits.Handshake), second, 3600 * second, span},
+		{"limits.key_exchange", int64(c.Limits.KeyExchange), second, 3600 * second, span},
+		{"limits.stalled", int64(c.Limits.Stalled), second, 30 * 86400 * second, span},
+		{"limits.session_idle", int64(c.Limits.SessionIdle), second, 365 * 86400 * second, span},
 		{"limits.idle", int64(c.Limits.Idle), second, 86400 * second, span},
 		{"limits.keep_alive", int64(c.Limits.KeepAlive), second, 3600 * second, span},
 		{"limits.write_timeout", int64(c.Limits.WriteTimeout), second, 86400 * second, span},
 		{"limits.memory", int64(c.Limits.Memory), 64 << 20, huge, size},
+		{"limits.penalties.auth_fail", int64(c.Limits.Penalties.AuthFail), 0, 3600 * second, span},
+		{"limits.penalties.invalid_user", int64(c.Limits.Penalties.InvalidUser), 0, 3600 * second, span},
+		{"limits.penalties.no_auth", int64(c.Limits.Penalties.NoAuth), 0, 3600 * second, span},
+		{"limits.penalties.grace_exceeded", int64(c.Limits.Penalties.GraceExceeded), 0, 3600 * second, span},
+		{"limits.penalties.crash", int64(c.Limits.Penalties.Crash), 0, 3600 * second, span},
+		{"limits.penalties.min", int64(c.Limits.Penalties.Min), 0, 86400 * second, span},
+		{"limits.penalties.max", int64(c.Limits.Penalties.Max), max(second, int64(c.Limits.Penalties.Min)), 86400 * second, span},
+		{"limits.penalties.sources", int64(c.Limits.Penalties.Sources), 1, 1_000_000, number},
 	} {
 		if r.value < r.lo || r.value > r.hi {
 			return fmt.Errorf("%s: %s is out of range: want %s to %s", r.key, r.show(r.value), r.show(r.lo), r.show(r.hi))

@@ -42,5 +42,11 @@ func (s *Session) scp(args []string) int {
 	if err != nil {
 		return s.noView(err)
 	}
+	if !s.takeFile() {
+		s.discardInput()
+		s.tell("bundleup: this account has too many files open: close some and try again")
+		return exitFailed
+	}
+	defer s.giveFile()
 	return scp.Run(s.conn.ctx, args, scp.IO{In: s, Out: s, Err: s.Stderr(), Log: s.conn.log}, view)
 }

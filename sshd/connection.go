@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,53 +21,72 @@ import (
 	"bundleup/vfs"
 )
 
-// connection is one SSH connection. In order: serve, handshake (with the
-// callbacks of login.go), loggedIn, run, and for each channel open.
+// connection is one SSH connection. In order: serve, introduce where a balancer
+// is in front, handshake (with the callbacks of login.go), loggedIn, run, and for
+// each channel open.
 type connection struct {
-	server *Server
-	net    *timedConn
-	seat   *seat
-	since  time.Time
-	intake intake
+	server     *Server
+	algorithms *algorithms
+	net        *timedConn
+	seat       *seat
+	since      time.Time
+	intake     intake
+
+	// Set by introduce, before the handshake.
+	source netip.Prefix
+	capped bool // limits and penalties per source apply
+	meta   Conn
+	log    *slog.Logger
 
 	// ctx ends when the connection is gone or its sessions are to end.
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	// Set by the handshake, before any other goroutine is started.
-	meta    Conn
-	method  string // of the login
-	proof   proof  // until then
-	pace    *pace  // nil: the account's bandwidth is not bounded
-	log     *slog.Logger
-	ssh     *ssh.ServerConn
-	account *auth.Account
+	method    string // of the login
+	signature string // its algorithm, of a key
+	proof     proof  // until then
+	fault     fault
+	proven    bool  // a login that was right and had no room
+	pace      *pace // nil: the account's bandwidth is not bounded
+	ssh       *ssh.ServerConn
+	account   *auth.Account
 
 	viewOnce sync.Once // guards view and viewErr
 	view     vfs.View
 	viewErr  error
 
-	wg sync.WaitGroup // of the goroutines that run starts
+	wg sync.WaitGroup // of the goroutines after the login; added to only while not ending
 
 	mu       sync.Mutex // guards all below
 	sessions map[*Session]struct{}
-	taken    int // sessions, with those that are being opened
+	taken    int       // sessions, with those that are being opened
+	unused   time.Time // since when taken is 0
 	noMore   bool
 	ending   bool
-	idle     *time.Timer // runs while taken is 0
+	asking   bool // a keepalive waits for its answer
+	pulse    *time.Timer
 }
 
-func newConnection(s *Server, nc net.Conn, seat *seat) *connection {
+func newConnection(s *Server, nc net.Conn, a *algorithms, seat *seat) *connection {
 	l := &s.cfg.Limits
 	c := &connection{
-		server: s, seat: seat, since: time.Now(),
-		net:      &timedConn{Conn: nc, silence: silences * l.KeepAlive, write: l.WriteTimeout},
-		meta:     Conn{Session: strings.ToLower(rand.Text()[:10]), Remote: nc.RemoteAddr().String(), Since: time.Now()},
-		sessions: make(map[*Session]struct{}),
+		server: s, algorithms: a, seat: seat, since: time.Now(), capped: seat.standing == ordinary,
+		net:  newTimedConn(nc, silences*l.KeepAlive, l.WriteTimeout),
+		meta: Conn{Session: strings.ToLower(rand.Text()[:10]), Since: time.Now()},
 	}
-	c.log = s.cfg.Log.With("session", c.meta.Session, "remote", c.meta.Remote)
+	c.net.look, c.net.hello = c.lookUnread, func() { seat.reach(exchanges) }
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.net.gone = c.cancel
+	c.nameRemote(nc.RemoteAddr())
 	return c
+}
+
+// nameRemote says who the peer is from now on.
+func (c *connection) nameRemote(a net.Addr) {
+	c.source = c.server.sources.of(a)
+	c.meta.Remote = a.String()
+	c.log = c.server.cfg.Log.With("session", c.meta.Session, "remote", c.meta.Remote)
 }
 
 // serve is the connection's life.
@@ -74,10 +95,15 @@ func (c *connection) serve() {
 	defer c.cancel()
 	defer c.net.Close()
 	defer c.recovered()
+	if err := c.introduce(); err != nil {
+		c.log.Debug("connection dropped", "err", printable(err.Error()))
+		c.server.cfg.Events.dropped(c.meta.Remote, err)
+		return
+	}
 	c.server.cfg.Events.connected(c.meta)
 	chans, reqs, err := c.handshake()
 	if err != nil {
-		c.log.Info("handshake failed", "client", c.meta.Client, "err", printable(err.Error()))
+		c.refused(err)
 	} else {
 		c.loggedIn()
 		err = c.run(chans, reqs)
@@ -87,15 +113,46 @@ func (c *connection) serve() {
 	c.server.cfg.Events.closed(c.meta, time.Since(c.since))
 }
 
+// introduce lets a balancer say who its client is.
+func (c *connection) introduce() error {
+	nc := c.net.Conn
+	if !c.server.sources.isBalancer(nc.RemoteAddr()) {
+		return nil
+	}
+	if err := nc.SetDeadline(c.since.Add(c.server.cfg.Limits.KeyExchange)); err != nil {
+		return err
+	}
+	proxied, err := greet(nc, c.server.cfg.Version)
+	if err != nil {
+		return err
+	}
+	c.net.Conn = proxied
+	if proxied.remote == nc.RemoteAddr() {
+		return nil
+	}
+	c.nameRemote(proxied.remote)
+	st := ordinary
+	if c.server.sources.isExempt(proxied.remote) {
+		st = exempt
+	}
+	c.capped = st == ordinary
+	if c.capped && c.server.penalties.isShut(c.source) {
+		return errPenalised
+	}
+	return c.seat.name(c.source, st)
+}
+
 // recovered ends the connection, and nothing else, after a panic.
 func (c *connection) recovered() {
 	if p := recover(); p != nil {
 		c.log.Error("panic", "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+		c.penaliseFor(faultCrash)
 		c.net.Close()
 	}
 }
 
-// goroutine runs f as one of the connection's.
+// goroutine runs f as one of the connection's. It is called by goroutines that
+// the connection waits for.
 func (c *connection) goroutine(f func()) {
 	c.wg.Go(func() {
 		defer c.recovered()
@@ -103,15 +160,16 @@ func (c *connection) goroutine(f func()) {
 	})
 }
 
-// handshake is key exchange and login, within one deadline. ctx ends with it so
+// handshake is key exchange and login, each within its time. ctx ends with it so
 // that a password that waits for its turn gives up.
 func (c *connection) handshake() (<-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	limit := c.server.cfg.Limits.Handshake
-	if err := c.net.SetDeadline(time.Now().Add(limit)); err != nil {
+	l := &c.server.cfg.Limits
+	end := c.since.Add(l.Handshake)
+	if err := c.net.SetDeadline(earlier(end, c.since.Add(l.KeyExchange))); err != nil {
 		return nil, nil, err
 	}
-	late := time.AfterFunc(limit, c.cancel)
-	cfg := c.sshConfig()
+	late := time.AfterFunc(time.Until(end), c.cancel)
+	cfg := c.handshakeConfig(end)
 	nc, theirs := overhear(&intakeConn{c.net, &c.intake, c.ctx}, cfg.ServerVersion)
 	cfg.Ciphers = offerFor(cfg.Ciphers, theirs, hasAES())
 	conn, chans, reqs, err := ssh.NewServerConn(nc, cfg)
@@ -121,11 +179,39 @@ func (c *connection) handshake() (<-chan ssh.NewChannel, <-chan *ssh.Request, er
 	}
 	if !late.Stop() {
 		conn.Close()
-		return nil, nil, context.DeadlineExceeded
+		return nil, nil, os.ErrDeadlineExceeded
 	}
 	c.ssh = conn
 	c.account = conn.Permissions.ExtraData[accountKey{}].(*auth.Account)
-	return chans, reqs, c.net.arm()
+	c.net.arm()
+	return chans, reqs, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// handshakeConfig is sshConfig with what the connection itself learns on the way.
+func (c *connection) handshakeConfig(end time.Time) *ssh.ServerConfig {
+	cfg := c.sshConfig()
+	cfg.PreAuthConnCallback = func(ssh.ServerPreAuthConn) {
+		c.seat.reach(logsIn)
+		_ = c.net.SetDeadline(end)
+	}
+	return cfg
+}
+
+// refused ends a connection that did not log in.
+func (c *connection) refused(err error) {
+	if evicted, shut := c.seat.leave(); evicted {
+		err = errEvicted
+		c.sayShut(shut)
+	}
+	c.log.Info("handshake failed", "client", c.meta.Client, "err", printable(err.Error()))
+	c.penalise(err)
 }
 
 // loggedIn does what a login brings.
@@ -136,72 +222,79 @@ func (c *connection) loggedIn() {
 	c.pace = c.server.paces.join(c.account)
 	c.log.Info("logged in", "method", c.method, "credential", c.meta.Credential)
 	c.server.cfg.Events.loggedIn(c.meta, c.method)
+	if names := c.legacy(); len(names) > 0 {
+		c.log.Warn("legacy algorithms are in use", "algorithms", strings.Join(names, ","))
+		c.server.cfg.Events.legacy(c.meta, names)
+	}
+}
+
+// legacy names what is old in the connection.
+func (c *connection) legacy() []string {
+	meta, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata)
+	if !ok {
+		return nil
+	}
+	names := c.algorithms.used(meta.Algorithms())
+	if slices.Contains(c.algorithms.legacy, c.signature) && !slices.Contains(names, c.signature) {
+		names = append(names, c.signature)
+	}
+	return names
 }
 
 // run serves until the peer or we close the connection, waits for everything
 // it started, and says why it ended.
 func (c *connection) run(chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request) error {
-	c.mu.Lock()
-	c.idle = time.AfterFunc(c.server.cfg.Limits.Idle, c.closeIdle)
-	c.mu.Unlock()
+	c.startPulse()
 	stop := context.AfterFunc(c.ctx, func() { time.AfterFunc(linger, func() { c.net.Close() }) })
-	c.goroutine(func() { c.global(reqs) })
-	c.goroutine(c.keepAlive)
-	for ch := range chans {
-		c.open(ch)
+	for chans != nil {
+		select {
+		case ch, ok := <-chans:
+			if !ok {
+				chans = nil
+				continue
+			}
+			c.open(ch)
+		case req, ok := <-reqs:
+			if !ok {
+				reqs = nil
+				continue
+			}
+			c.answer(req)
+		}
 	}
 	stop()
-	c.mu.Lock()
-	c.ending = true
-	c.idle.Stop()
-	c.mu.Unlock()
+	c.stopPulse()
 	c.cancel()
 	c.net.Close()
 	err := c.ssh.Wait()
 	c.wg.Wait()
+	if why := c.net.meter.failure(); why != nil {
+		return why
+	}
 	return err
 }
 
-// keepAlive asks for a sign of life. The deadline of timedConn's reads does the
-// waiting for it: on a slow line the answer comes behind megabytes of upload.
-func (c *connection) keepAlive() {
-	tick := time.NewTicker(c.server.cfg.Limits.KeepAlive)
-	defer tick.Stop()
-	for {
-		select {
-		case <-c.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if _, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil); err != nil {
-			return
-		}
+// answer answers a request to the connection: no forwarding.
+func (c *connection) answer(req *ssh.Request) {
+	noMore := req.Type == "no-more-sessions@openssh.com"
+	if noMore {
+		c.mu.Lock()
+		c.noMore = true
+		c.mu.Unlock()
+	}
+	if req.WantReply {
+		_ = req.Reply(noMore, nil)
 	}
 }
 
-// global answers the connection's requests: no forwarding.
-func (c *connection) global(reqs <-chan *ssh.Request) {
-	for req := range reqs {
-		noMore := req.Type == "no-more-sessions@openssh.com"
-		if noMore {
-			c.mu.Lock()
-			c.noMore = true
-			c.mu.Unlock()
-		}
-		if req.WantReply {
-			req.Reply(noMore, nil)
-		}
-	}
-}
-
-// open lets a session channel in and runs it.
+// open lets a session channel in and runs it. Errors mean that the peer has gone.
 func (c *connection) open(nc ssh.NewChannel) {
 	if nc.ChannelType() != "session" {
-		nc.Reject(ssh.Prohibited, "only sessions are served here: no forwarding")
+		_ = nc.Reject(ssh.Prohibited, "only sessions are served here: no forwarding")
 		return
 	}
 	if err := c.take(); err != nil {
-		nc.Reject(ssh.ResourceShortage, err.Error())
+		_ = nc.Reject(ssh.ResourceShortage, err.Error())
 		return
 	}
 	c.goroutine(func() {
@@ -232,15 +325,14 @@ func (c *connection) take() error {
 		return errors.New("too many sessions on this connection")
 	}
 	c.taken++
-	c.idle.Stop()
 	return nil
 }
 
 func (c *connection) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.taken--; c.taken == 0 && !c.ending {
-		c.idle.Reset(c.server.cfg.Limits.Idle)
+	if c.taken--; c.taken == 0 {
+		c.unused = time.Now()
 	}
 }
 
@@ -248,22 +340,18 @@ func (c *connection) note(s *Session, open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if open {
+		if c.sessions == nil {
+			c.sessions = make(map[*Session]struct{})
+		}
 		c.sessions[s] = struct{}{}
+		c.net.meter.sessions(1)
 	} else {
 		delete(c.sessions, s)
+		c.net.meter.sessions(-1)
 	}
 }
 
-// closeIdle is what the idle timer does.
-func (c *connection) closeIdle() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.taken == 0 {
-		c.net.Close()
-	}
-}
-
-// isQuiet says that no session is receiving.
+// isQuiet says that no session is moving data.
 func (c *connection) isQuiet() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -298,6 +386,3 @@ func (c *connection) viewFor(protocol string) (vfs.View, error) {
 	})
 	return c.view, c.viewErr
 }
-
-// discard reads r to its end so that nothing is kept for it.
-func discard(r io.Reader) { _, _ = io.Copy(io.Discard, r) }

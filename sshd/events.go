@@ -36,6 +36,7 @@ type Events struct {
 	AuthFailed func(c Conn, method string)
 	LoggedIn   func(c Conn, method string)
 	Closed     func(c Conn, took time.Duration)
+	Legacy     func(c Conn, algorithms []string) // logged in with algorithms of Config.Legacy
 }
 
 // Tee tells both e and f of everything, e first.
@@ -46,6 +47,7 @@ func (e Events) Tee(f Events) Events {
 		AuthFailed: func(c Conn, method string) { e.authFailed(c, method); f.authFailed(c, method) },
 		LoggedIn:   func(c Conn, method string) { e.loggedIn(c, method); f.loggedIn(c, method) },
 		Closed:     func(c Conn, took time.Duration) { e.closed(c, took); f.closed(c, took) },
+		Legacy:     func(c Conn, algorithms []string) { e.legacy(c, algorithms); f.legacy(c, algorithms) },
 	}
 }
 
@@ -76,6 +78,12 @@ func (e Events) loggedIn(c Conn, method string) {
 func (e Events) closed(c Conn, took time.Duration) {
 	if e.Closed != nil {
 		e.Closed(c, took)
+	}
+}
+
+func (e Events) legacy(c Conn, algorithms []string) {
+	if e.Legacy != nil {
+		e.Legacy(c, algorithms)
 	}
 }
 

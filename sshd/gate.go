@@ -1,73 +1,209 @@
 package sshd
 
 import (
+	"container/list"
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
-// Why a connection was not let in.
+// Why a connection was not let in, or had to go.
 var (
-	errFull        = errors.New("too many connections")
-	errSourceFull  = errors.New("too many connections from this source")
-	errStartups    = errors.New("too many connections that have not logged in")
-	errAccountFull = errors.New("too many connections of this account")
+	errFull           = errors.New("too many connections")
+	errSourceFull     = errors.New("too many connections from this source")
+	errSourceStartups = errors.New("too many connections from this source that have not logged in")
+	errStartups       = errors.New("too many connections that have not logged in")
+	errAccountFull    = errors.New("too many connections of this account")
+	errEvicted        = errors.New("made room for another connection that has not logged in")
 )
 
-// gate counts connections. Its tables have an entry only for what is connected.
+// gate counts connections and open files. Its tables have an entry only for
+// what is connected, and one for each of a bounded number of regulars.
 type gate struct {
-	limits Limits
-	roll   func() int // a random number from 0 to 99
+	limits    Limits
+	roll      func() int // a random number from 0 to 99
+	now       func() time.Time
+	penalties *penalties // locked after mu
 
 	mu       sync.Mutex // guards all below, and every seat
 	open     int
-	startups int
-	sources  map[netip.Prefix]int
-	accounts map[string]int
+	startups *list.List // of *seat, the oldest first
+	evicted  int        // seats that were taken away and whose connections have not ended
+	sources  map[netip.Prefix]*crowd
+	regulars regulars
+	accounts map[string]*holding
 }
 
-func newGate(l Limits, roll func() int) *gate {
-	return &gate{limits: l, roll: roll, sources: make(map[netip.Prefix]int), accounts: make(map[string]int)}
+// crowd is what one source has.
+type crowd struct{ open, startups int }
+
+// holding is what one account has.
+type holding struct{ connections, handles int }
+
+func newGate(l Limits, roll func() int, now func() time.Time, p *penalties) *gate {
+	return &gate{
+		limits: l, roll: roll, now: now, penalties: p, startups: list.New(), sources: make(map[netip.Prefix]*crowd),
+		accounts: make(map[string]*holding),
+	}
 }
+
+// standing is what a connection's source is to the server.
+type standing int
+
+const (
+	ordinary standing = iota // limits and penalties per source apply
+	exempt                   // they do not
+	relay                    // they will, to the source that it names
+)
 
 // seat is one connection's place. It begins as a startup.
 type seat struct {
-	gate    *gate
-	source  netip.Prefix
-	account string // empty until it logged in
-	left    bool
+	gate     *gate
+	source   netip.Prefix
+	standing standing
+	crowd    *crowd
+	since    time.Time
+	evict    func() // ends the connection; must not block
+	startup  *list.Element
+	account  string // empty until it logged in
+	left     bool
+	evicted  bool
+	shut     bool         // the eviction shut its source out
+	stage    atomic.Int32 // of the handshake; see room.go
 }
 
-// enter takes a seat, or says why there is none.
-func (g *gate) enter(source netip.Prefix) (*seat, error) {
+// enter takes a seat for a connection from source, or says why there is none.
+func (g *gate) enter(source netip.Prefix, st standing, evict func()) (*seat, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case g.open >= g.limits.Connections:
-		return nil, errFull
-	case g.sources[source] >= g.limits.ConnectionsPerSource:
-		return nil, errSourceFull
-	case g.dropEarly():
-		return nil, errStartups
+	weight := g.weight(source, st)
+	if st == ordinary {
+		if err := g.fits(source); err != nil {
+			return nil, err
+		}
+		if g.dropEarly(weight) {
+			return nil, errStartups
+		}
 	}
+	if st == relay {
+		weight = 0 // whom it will name is not known
+	}
+	if err := g.makeRoom(source, weight); err != nil {
+		return nil, err
+	}
+	s := &seat{gate: g, standing: st, since: g.now(), evict: evict}
 	g.open++
-	g.startups++
-	g.sources[source]++
-	return &seat{gate: g, source: source}, nil
+	s.startup = g.startups.PushBack(s)
+	s.join(source)
+	return s, nil
 }
 
-// dropEarly is should_drop_connection of OpenSSH's sshd.c.
-func (g *gate) dropEarly() bool {
-	s := g.limits.Startups
+// The following want g.mu held.
+
+// fits holds one more connection of source against the limits per source.
+func (g *gate) fits(source netip.Prefix) error {
+	c := g.sources[source]
 	switch {
-	case g.startups < s.Start:
-		return false
-	case g.startups >= s.Full:
-		return true
+	case c == nil:
+		return nil
+	case c.open >= g.limits.ConnectionsPerSource:
+		return errSourceFull
+	case c.startups >= g.limits.StartupsPerSource:
+		return errSourceStartups
 	}
-	p := s.Rate + (100-s.Rate)*(g.startups-s.Start)/(s.Full-s.Start)
+	return nil
+}
+
+// dropEarly is should_drop_connection of OpenSSH's sshd.c, but for the weight: a
+// source that has none is let in, one with as much as the sources have startups
+// on average meets the full probability.
+func (g *gate) dropEarly(weight int) bool {
+	l, n := g.limits.Startups, g.startups.Len()
+	if n < l.Start || weight == 0 {
+		return false
+	}
+	p := 100
+	if n < l.Full {
+		p = l.Rate + (100-l.Rate)*(n-l.Start)/(l.Full-l.Start)
+	}
+	crowds := 0
+	for _, c := range g.sources {
+		if c.startups > 0 {
+			crowds++
+		}
+	}
+	if average := (n + crowds - 1) / crowds; weight < average {
+		p = p * weight / average
+	}
 	return g.roll() < p
+}
+
+// join counts the seat for source.
+func (s *seat) join(source netip.Prefix) {
+	g := s.gate
+	s.source, s.crowd = source, g.sources[source]
+	if s.crowd == nil {
+		s.crowd = new(crowd)
+		g.sources[source] = s.crowd
+	}
+	s.crowd.open++
+	s.crowd.startups++
+}
+
+// part counts the seat for its source no longer.
+func (s *seat) part() {
+	s.crowd.open--
+	if s.account == "" {
+		s.crowd.startups--
+	}
+	if s.crowd.open == 0 {
+		delete(s.gate.sources, s.source)
+	}
+}
+
+// remove takes the seat out of every count.
+func (s *seat) remove() {
+	g := s.gate
+	s.left = true
+	g.open--
+	s.part()
+	if s.account == "" {
+		g.startups.Remove(s.startup)
+		return
+	}
+	h := g.accounts[s.account]
+	h.connections--
+	g.tidy(s.account, h)
+}
+
+func (g *gate) tidy(account string, h *holding) {
+	if *h == (holding{}) {
+		delete(g.accounts, account)
+	}
+}
+
+// The following take g.mu.
+
+// name moves the startup to the source that its balancer named, or says why it
+// may not stay.
+func (s *seat) name(source netip.Prefix, st standing) error {
+	g := s.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.left {
+		return errEvicted
+	}
+	if st == ordinary {
+		if err := g.fits(source); err != nil {
+			return err
+		}
+	}
+	s.part()
+	s.standing = st
+	s.join(source)
+	return nil
 }
 
 // login makes the startup a connection of account, which may have at most limit,
@@ -76,59 +212,66 @@ func (s *seat) login(account string, limit int) error {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case s.account == account:
+	if s.account == account {
 		return nil
-	case s.left || s.account != "" || g.accounts[account] >= g.limits.ConnectionsPerAccount:
-		return errAccountFull
-	case limit > 0 && g.accounts[account] >= limit:
+	}
+	h := g.accounts[account]
+	if h == nil {
+		h = new(holding)
+	}
+	most := g.limits.ConnectionsPerAccount
+	if limit > 0 {
+		most = min(most, limit)
+	}
+	if s.left || s.account != "" || h.connections >= most {
 		return errAccountFull
 	}
+	h.connections++
+	g.accounts[account] = h
+	s.crowd.startups--
+	g.startups.Remove(s.startup)
 	s.account = account
-	g.accounts[account]++
-	g.startups--
+	g.regulars.add(s.source, g.now())
 	return nil
 }
 
-// leave gives the seat back.
-func (s *seat) leave() {
+// takeHandle counts a file or directory that the seat's account opens; false
+// means that it has too many.
+func (s *seat) takeHandle() bool {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s.left {
-		return
+	h := g.accounts[s.account]
+	if h == nil || h.handles >= g.limits.HandlesPerAccount {
+		return false
 	}
-	s.left = true
-	g.open--
-	release(g.sources, s.source)
-	if s.account == "" {
-		g.startups--
-	} else {
-		release(g.accounts, s.account)
-	}
+	h.handles++
+	return true
 }
 
-func release[K comparable](counts map[K]int, k K) {
-	if counts[k]--; counts[k] <= 0 {
-		delete(counts, k)
-	}
+// giveHandle gives back what takeHandle took.
+func (s *seat) giveHandle() {
+	g := s.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := g.accounts[s.account]
+	h.handles--
+	g.tidy(s.account, h)
 }
 
-// source is whom connections are counted for: an IPv4 address, or an IPv6 /64,
-// since that much belongs to any one customer.
-func source(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
+// leave gives the seat back, once the connection has ended. It tells whether the
+// seat had been taken away, and whether that has shut the source out.
+func (s *seat) leave() (evicted, shut bool) {
+	g := s.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.evicted {
+		g.evicted--
+		s.evicted = false
+		return true, s.shut
 	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := 64
-	if ip.Is4() {
-		bits = 32
+	if !s.left {
+		s.remove()
 	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
+	return false, false
 }

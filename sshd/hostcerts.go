@@ -47,9 +47,6 @@ func loadHostCertificate(file string, keys []ssh.Signer) (ssh.Signer, error) {
 	}
 	for _, k := range keys {
 		if bytes.Equal(k.PublicKey().Marshal(), cert.Key.Marshal()) {
-			if k, err = withoutSHA1(k); err != nil {
-				return nil, err
-			}
 			return ssh.NewCertSigner(cert, k)
 		}
 	}

@@ -156,15 +156,3 @@ func Fingerprints(keys []ssh.Signer) []string {
 	}
 	return list
 }
-
-// withoutSHA1 makes an RSA host key sign with SHA-2 only (RFC 8332).
-func withoutSHA1(key ssh.Signer) (ssh.Signer, error) {
-	if key.PublicKey().Type() != ssh.KeyAlgoRSA {
-		return key, nil
-	}
-	signer, ok := key.(ssh.AlgorithmSigner)
-	if !ok {
-		return nil, errors.New("an RSA host key must be able to sign with SHA-2")
-	}
-	return ssh.NewSignerWithAlgorithms(signer, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
-}

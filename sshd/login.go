@@ -25,39 +25,6 @@ type accountKey struct{}
 
 var errCredentials = errors.New("user name or credential is too long")
 
-// serverConfig holds the algorithms: nothing with SHA-1, CBC or finite fields
-// under 2048 bits. Of the ciphers an OpenSSH client is offered less, see
-// ciphers.go.
-func serverConfig(cfg *Config) (*ssh.ServerConfig, error) {
-	c := &ssh.ServerConfig{
-		Config: ssh.Config{
-			KeyExchanges: []string{
-				ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519, ssh.KeyExchangeECDHP256,
-				ssh.KeyExchangeECDHP384, ssh.KeyExchangeECDHP521, ssh.KeyExchangeDH16SHA512, ssh.KeyExchangeDH14SHA256,
-			},
-			Ciphers: []string{
-				ssh.CipherAES128GCM, ssh.CipherAES256GCM, ssh.CipherAES128CTR, ssh.CipherAES192CTR,
-				ssh.CipherAES256CTR, ssh.CipherChaCha20Poly1305,
-			},
-			MACs: []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM, ssh.HMACSHA256, ssh.HMACSHA512},
-		},
-		PublicKeyAuthAlgorithms: []string{
-			ssh.KeyAlgoED25519, ssh.KeyAlgoSKED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
-			ssh.KeyAlgoSKECDSA256, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512,
-		},
-		ServerVersion: cfg.Version,
-		MaxAuthTries:  cfg.Limits.AuthTries,
-	}
-	for _, key := range cfg.HostKeys {
-		key, err := withoutSHA1(key)
-		if err != nil {
-			return nil, err
-		}
-		c.AddHostKey(key)
-	}
-	return c, nil
-}
-
 // proof is what a connection has proven so far. The handshake's goroutine alone
 // uses it.
 type proof struct {
@@ -65,21 +32,22 @@ type proof struct {
 	account *auth.Account // as the last method gave it
 }
 
-// sshConfig is the server's with this connection's callbacks. x/crypto calls
+// sshConfig is the listener's with this connection's callbacks. x/crypto calls
 // PublicKeyCallback for keys that are only offered, so what a login does waits
 // for VerifiedPublicKeyCallback.
 func (c *connection) sshConfig() *ssh.ServerConfig {
-	cfg := *c.server.ssh
+	cfg := c.algorithms.serverConfig(c.server.cfg.Version, c.server.cfg.Limits.AuthTries)
 	first := c.methods("")
 	cfg.PublicKeyCallback = first.PublicKeyCallback
 	cfg.PasswordCallback = first.PasswordCallback
 	cfg.KeyboardInteractiveCallback = first.KeyboardInteractiveCallback
-	cfg.VerifiedPublicKeyCallback = func(_ ssh.ConnMetadata, key ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+	cfg.VerifiedPublicKeyCallback = func(_ ssh.ConnMetadata, key ssh.PublicKey, p *ssh.Permissions, algorithm string) (*ssh.Permissions, error) {
+		c.signature = algorithm
 		c.meta.Credential = credential(key)
 		return c.prove(accountOf(p), auth.PublicKey)
 	}
 	cfg.AuthLogCallback = c.tried
-	return &cfg
+	return cfg
 }
 
 // methods are the callbacks for what is to be proven next; "" is anything.
@@ -210,6 +178,7 @@ func (c *connection) seated(p *ssh.Permissions) (*ssh.Permissions, error) {
 // tried logs one try. "none" is how clients ask for the methods, and a partial
 // success is no failure.
 func (c *connection) tried(meta ssh.ConnMetadata, method string, err error) {
+	c.noteTry(meta, method, err)
 	if err == nil {
 		c.method = method
 		if len(c.proof.methods) > 1 {

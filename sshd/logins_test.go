@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -291,5 +292,20 @@ func TestHostCertificates(t *testing.T) {
 	legacy := ssh.CertAlgoRSAv01
 	if _, err := ssh.Dial("tcp", w.addr, &ssh.ClientConfig{User: "acme", HostKeyAlgorithms: []string{legacy}, HostKeyCallback: ssh.InsecureIgnoreHostKey()}); err == nil {
 		t.Errorf("%s was offered", legacy)
+	}
+}
+
+// TestLoginOfOneWhoLeaves: who proves himself and goes at once has logged in; it is
+// told, and is no fault of his.
+func TestLoginOfOneWhoLeaves(t *testing.T) {
+	var in atomic.Int32
+	w := strictWorld(t, auth.Account{}, Events{LoggedIn: func(Conn, string) { in.Add(1) }})
+	const n = 50
+	for range n {
+		w.dial("acme").Close()
+	}
+	w.settle()
+	if in.Load() != n || strings.Contains(w.log.String(), "handshake failed") {
+		t.Errorf("%d logins were told, want %d", in.Load(), n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -34,78 +35,17 @@ func TestWords(t *testing.T) {
 	}
 }
 
-func TestGate(t *testing.T) {
-	l := DefaultLimits()
-	l.Startups = Startups{Start: 2, Rate: 50, Full: 4}
-	roll := 0
-	g := newGate(l, func() int { return roll })
-	here := source(&net.TCPAddr{IP: net.ParseIP("192.0.2.1")})
-	var seats []*seat
-	enter := func(r int) error {
-		roll = r
-		s, err := g.enter(here)
-		if err == nil {
-			seats = append(seats, s)
-		}
-		return err
-	}
-	for i, c := range []struct {
-		roll int
-		want error
-	}{{0, nil}, {0, nil}, {49, errStartups}, {50, nil}, {74, errStartups}, {75, nil}, {99, errStartups}} {
-		if got := enter(c.roll); got != c.want {
-			t.Errorf("step %d: got %v, want %v", i, got, c.want)
-		}
-	}
-	for _, s := range seats {
-		if err := s.login("acme", 0); err != nil {
-			t.Error(err)
-		}
-		s.leave()
-		s.leave()
-	}
-	if g.open != 0 || g.startups != 0 || len(g.sources) != 0 || len(g.accounts) != 0 {
-		t.Errorf("after all left: %d open, %d startups, %v, %v", g.open, g.startups, g.sources, g.accounts)
-	}
-}
-
-func TestSourceIsANetworkOfIPv6(t *testing.T) {
-	a := source(&net.TCPAddr{IP: net.ParseIP("2001:db8::1")})
-	b := source(&net.TCPAddr{IP: net.ParseIP("2001:db8::ffff:1")})
-	if a != b || a == source(&net.TCPAddr{IP: net.ParseIP("2001:db8:0:1::1")}) {
-		t.Errorf("%v and %v must be one source", a, b)
-	}
-}
-
 func TestTimedConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := net.Pipe()
 		defer b.Close()
-		c := &timedConn{Conn: a, silence: time.Minute, write: time.Minute}
-		if err := c.arm(); err != nil {
-			t.Fatal(err)
-		}
+		c := newTimedConn(a, time.Minute, time.Minute)
+		c.arm()
 		if _, err := c.Read(make([]byte, 1)); !os.IsTimeout(err) {
 			t.Errorf("read from a silent peer: %v", err)
 		}
 		if _, err := c.Write([]byte("x")); !os.IsTimeout(err) {
 			t.Errorf("write to a stalled peer: %v", err)
-		}
-	})
-}
-
-func TestHandshakeTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, err := New(config(t, newSigner(t)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, b := net.Pipe()
-		go discard(b)
-		s.start(a)
-		s.wg.Wait()
-		if s.gate.open != 0 {
-			t.Error("the seat is still taken")
 		}
 	})
 }
@@ -153,5 +93,23 @@ func TestPrintable(t *testing.T) {
 	}
 	if got := printable(strings.Repeat("x", 1000)); len(got) > maxPrintable+3 {
 		t.Errorf("1000 bytes became %d", len(got))
+	}
+}
+
+// Tee forgets none of the events.
+func TestTee(t *testing.T) {
+	var told []string
+	by := func(name string) Events {
+		return Events{Legacy: func(_ Conn, algorithms []string) { told = append(told, name+algorithms[0]) }}
+	}
+	both := by("a ").Tee(by("b "))
+	if both.legacy(Conn{}, []string{"ssh-rsa"}); !slices.Equal(told, []string{"a ssh-rsa", "b ssh-rsa"}) {
+		t.Errorf("got %q", told)
+	}
+	v := reflect.ValueOf(both)
+	for i := range v.NumField() {
+		if v.Field(i).IsNil() {
+			t.Errorf("%s is forgotten", v.Type().Field(i).Name)
+		}
 	}
 }

@@ -7,15 +7,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 )
 
 const (
-	// quiet is how long a session has sent nothing when Shutdown counts it as
-	// idle: a client that waits for its user, not an upload.
+	// quiet is how long a session has moved nothing when Shutdown counts it as
+	// idle: a client that waits for its user, not a transfer.
 	quiet = 5 * time.Second
 	// linger is how long a peer may take to read its exit status at the end.
 	linger = 3 * time.Second
@@ -30,11 +29,13 @@ var ErrShutdown = errors.New("serve ssh: the server was shut down")
 
 // Server serves SSH connections. It is safe for concurrent use.
 type Server struct {
-	cfg  Config
-	ssh  *ssh.ServerConfig // what all connections have in common
-	gate *gate
-	// paces bound what accounts may send and receive.
-	paces paces
+	cfg       Config
+	strict    *algorithms
+	legacy    *algorithms
+	sources   *sources
+	gate      *gate
+	penalties *penalties
+	paces     paces // what accounts may send and receive
 
 	// ctx ends when sessions are to end.
 	ctx  context.Context
@@ -53,15 +54,21 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("new ssh server: %w", err)
 	}
 	cfg.Commands = maps.Clone(cfg.Commands)
-	common, err := serverConfig(&cfg)
-	if err != nil {
-		return nil, fmt.Errorf("new ssh server: %w", err)
-	}
+	l := &cfg.Limits
 	s := &Server{
-		cfg: cfg, ssh: common,
-		gate:      newGate(cfg.Limits, func() int { return rand.IntN(100) }),
+		cfg:       cfg,
+		sources:   &sources{ipv4: l.IPv4Prefix, ipv6: l.IPv6Prefix, exempt: slices.Clone(cfg.Exempt), balancers: slices.Clone(cfg.Balancers)},
+		penalties: newPenalties(l.Penalties, time.Now),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*connection]struct{}),
+	}
+	s.gate = newGate(cfg.Limits, func() int { return rand.IntN(100) }, time.Now, s.penalties)
+	var err error
+	if s.strict, err = newAlgorithms(cfg.HostKeys, nil); err == nil {
+		s.legacy, err = newAlgorithms(cfg.HostKeys, slices.Clone(cfg.Legacy))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("new ssh server: %w", err)
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
@@ -72,6 +79,16 @@ func New(cfg Config) (*Server, error) {
 // connections go on until they end or Shutdown ends them. After Shutdown it
 // returns ErrShutdown.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, s.strict)
+}
+
+// ServeLegacy is Serve with the algorithms of Config.Legacy as well. Logins that
+// use one are logged as warnings and are an event.
+func (s *Server) ServeLegacy(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, s.legacy)
+}
+
+func (s *Server) serve(ctx context.Context, l net.Listener, a *algorithms) error {
 	defer l.Close()
 	if !s.listen(l) {
 		return ErrShutdown
@@ -85,7 +102,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.start(c)
+			s.start(c, a)
 		case ctx.Err() != nil || s.isClosing():
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -130,16 +147,16 @@ func (s *Server) isClosing() bool {
 }
 
 // start serves c where the limits let it in.
-func (s *Server) start(c net.Conn) {
-	remote := c.RemoteAddr().String()
-	seat, err := s.gate.enter(source(c.RemoteAddr()))
+func (s *Server) start(c net.Conn, a *algorithms) {
+	seat, err := s.admit(c)
 	if err != nil {
+		remote := c.RemoteAddr().String()
 		c.Close()
 		s.cfg.Log.Debug("connection dropped", "remote", remote, "err", err)
 		s.cfg.Events.dropped(remote, err)
 		return
 	}
-	conn := newConnection(s, c, seat)
+	conn := newConnection(s, c, a, seat)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -157,8 +174,24 @@ func (s *Server) start(c net.Conn) {
 	})
 }
 
+// admit gives c a seat. For whom a balancer's connection is shows later.
+func (s *Server) admit(c net.Conn) (*seat, error) {
+	remote := c.RemoteAddr()
+	source := s.sources.of(remote)
+	st := ordinary
+	switch {
+	case s.sources.isBalancer(remote):
+		st = relay
+	case s.sources.isExempt(remote):
+		st = exempt
+	case s.penalties.isShut(source):
+		return nil, errPenalised
+	}
+	return s.gate.enter(source, st, func() { c.Close() })
+}
+
 // Shutdown stops listening and closes every connection as soon as no session of
-// it is receiving. What still runs when ctx ends is told to end: uploads are
+// it is moving data. What still runs when ctx ends is told to end: uploads are
 // suspended, and peers have 3 seconds to read why. It returns when every
 // goroutine of the server has ended: nil if that was before ctx ended, else
 // ctx's error. A handler that waits for its storage is waited for.

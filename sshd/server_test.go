@@ -174,7 +174,7 @@ func openSFTP(t *testing.T, c *ssh.Client) *program {
 	if _, err := io.ReadFull(ch, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
-	go discard(ch)
+	go drain(ch)
 	return p
 }
 

@@ -27,10 +27,16 @@ const (
 // Session is one session channel (RFC 4254, 6) with the one program that runs
 // on it. Its Read is the program's standard input, its Write standard output.
 type Session struct {
-	conn   *connection
-	ch     ssh.Channel
-	active atomic.Int64 // when the peer last sent data, Unix nanoseconds
-	once   sync.Once    // the exit
+	conn    *connection
+	ch      ssh.Channel
+	active  atomic.Int64 // when data last moved, Unix nanoseconds
+	started atomic.Bool  // it has a program
+	browses atomic.Bool  // which is sftp: it may be idle for long
+	files   atomic.Int32 // that the program has open
+	once    sync.Once    // the exit
+	ended   time.Time    // by a pulse; guarded by conn.mu
+
+	input input
 
 	terminal bool // the peer shows output on one; set before the program starts
 
@@ -41,9 +47,13 @@ type Session struct {
 
 func newSession(c *connection, ch ssh.Channel) *Session {
 	s := &Session{conn: c, ch: ch}
-	s.active.Store(time.Now().UnixNano())
+	s.input.begin(ch, &c.net.meter)
+	s.touch()
 	return s
 }
+
+// touch notes that data moved.
+func (s *Session) touch() { s.active.Store(time.Now().UnixNano()) }
 
 // Account is who is logged in.
 func (s *Session) Account() *auth.Account { return s.conn.account }
@@ -60,11 +70,12 @@ func (s *Session) View(protocol string) (vfs.View, error) { return s.conn.viewFo
 // Stderr is the program's standard error.
 func (s *Session) Stderr() io.Writer { return s.ch.Stderr() }
 
-// Read is standard input, at the account's bandwidth.
+// Read is standard input, at the account's bandwidth. It is called by one
+// goroutine at a time.
 func (s *Session) Read(p []byte) (int, error) {
-	n, err := s.conn.intake.read(s.conn.pace.chunk(p), s.ch.Read)
+	n, err := s.conn.intake.read(s.conn.pace.chunk(p), s.input.Read)
 	if n > 0 {
-		s.active.Store(time.Now().UnixNano())
+		s.touch()
 		if werr := s.conn.pace.received(s.conn.ctx, n); werr != nil && err == nil {
 			err = werr
 		}
@@ -80,11 +91,29 @@ func (s *Session) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 		m, err := s.conn.intake.write(part, s.ch.Write)
+		if m > 0 {
+			s.touch()
+		}
 		n += m
 		if err != nil || n == len(p) {
 			return n, err
 		}
 	}
+}
+
+// takeFile counts a file that the program opens; false means that the account
+// has too many.
+func (s *Session) takeFile() bool {
+	if !s.conn.seat.takeHandle() {
+		return false
+	}
+	s.files.Add(1)
+	return true
+}
+
+func (s *Session) giveFile() {
+	s.files.Add(-1)
+	s.conn.seat.giveHandle()
 }
 
 // Close ends the session as failed, if it has not ended.
@@ -104,29 +133,45 @@ func (s *Session) exit(status int) {
 }
 
 // serve answers the channel's requests until the peer has closed it as well. It
-// then waits for the program.
+// then waits for the program. A channel without a program is ended by a pulse.
 func (s *Session) serve(reqs <-chan *ssh.Request) {
-	s.conn.goroutine(func() { discard(s.ch.Stderr()) })
-	started := false
+	s.conn.goroutine(s.discardErrors)
 	var program sync.WaitGroup
 	defer program.Wait()
-	unused := time.AfterFunc(s.conn.server.cfg.Limits.Handshake, func() { s.Close() })
-	defer unused.Stop()
 	for req := range reqs {
-		run, ok := s.request(req, started)
+		run, ok := s.request(req, s.started.Load())
+		if run != nil {
+			s.started.Store(true)
+			s.touch()
+		}
 		if req.WantReply {
-			req.Reply(ok, nil)
+			_ = req.Reply(ok, nil)
 		}
 		if run == nil {
 			continue
 		}
-		started = true
-		unused.Stop()
 		program.Go(func() {
 			defer s.conn.recovered()
 			s.exit(run())
 			s.discardInput()
 		})
+	}
+}
+
+// discardErrors reads what the peer sends as standard error: x/crypto would keep
+// it. No client sends any.
+func (s *Session) discardErrors() {
+	var buf [64]byte
+	for total := 0; ; {
+		n, err := s.ch.Stderr().Read(buf[:])
+		if total += n; total > maxErrorInput {
+			s.conn.net.meter.fail(errErrorInput)
+			s.conn.net.Close()
+			return
+		}
+		if err != nil {
+			return
+		}
 	}
 }
 
@@ -165,8 +210,10 @@ func (s *Session) sftp() int {
 	if err != nil {
 		return s.noView(err)
 	}
+	s.browses.Store(true)
 	err = sftp.Serve(s.conn.ctx, s, s.Stderr(), view, sftp.Options{
 		Client: s.conn.meta.Client, Log: s.conn.log, MaxHandles: s.conn.server.cfg.Limits.HandlesPerSession,
+		TakeHandle: s.takeFile, GiveHandle: s.giveFile,
 	})
 	if err == nil {
 		return exitOK
@@ -211,5 +258,5 @@ func (s *Session) shell() int {
 
 // discardInput reads on where no program does, so that nothing piles up.
 func (s *Session) discardInput() {
-	s.drain.Do(func() { s.conn.goroutine(func() { discard(s) }) })
+	s.drain.Do(func() { s.conn.goroutine(func() { _, _ = io.Copy(io.Discard, s) }) })
 }

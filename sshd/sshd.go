@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -51,6 +52,18 @@ type Config struct {
 	View func(*auth.Account, vfs.Peer) (vfs.View, error)
 	// Limits bound everything. Zero fields take the values of DefaultLimits.
 	Limits Limits
+	// KnownUser says whether somebody is called user, for Penalties.InvalidUser.
+	// Default: everybody is known.
+	KnownUser func(user string) bool
+	// Exempt are networks that limits and penalties per source do not apply to.
+	Exempt []netip.Prefix
+	// Balancers are networks from which every connection must begin with a PROXY
+	// protocol header, version 2, which names the client. From anywhere else such
+	// a header makes the connection fail.
+	Balancers []netip.Prefix
+	// Legacy are algorithms that ServeLegacy offers beside the default, some of
+	// LegacyAlgorithms. Default none: ServeLegacy is Serve then.
+	Legacy []string
 	// Commands can be run with "ssh host NAME ARGS", beside scp, which cannot
 	// be replaced. Default none.
 	Commands map[string]Command

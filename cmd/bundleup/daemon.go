@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -50,6 +51,7 @@ type daemon struct {
 	sockets   *sockets
 	manager   manager
 	listeners []net.Listener
+	legacy    []net.Listener
 	web       web
 	metrics   *httpd.Metrics
 	arrivals  *httpd.Arrivals
@@ -160,19 +162,14 @@ func (d *daemon) openServer(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	limits, err := sshLimits(d.cfg)
+	cfg, err := sshConfig(d.cfg)
 	if err != nil {
 		return err
 	}
-	d.server, err = sshd.New(sshd.Config{
-		HostKeys: slices.Concat(d.keys, certificates),
-		Auth:     d.registry,
-		View:     d.tree.View,
-		Limits:   limits,
-		Commands: commands(),
-		Log:      d.log,
-		Events:   auditLogins(d.record).Tee(sshMetrics(d.metrics)),
-	})
+	cfg.HostKeys, cfg.Auth, cfg.View = slices.Concat(d.keys, certificates), d.registry, d.tree.View
+	cfg.KnownUser = func(user string) bool { return d.registry.Directory().Account(user) != nil }
+	cfg.Commands, cfg.Log, cfg.Events = commands(), d.log, auditLogins(d.record).Tee(sshMetrics(d.metrics))
+	d.server, err = sshd.New(cfg)
 	return err
 }
 
@@ -196,10 +193,31 @@ func (d *daemon) hostCertificates() ([]ssh.Signer, error) {
 }
 
 func (d *daemon) listen(context.Context) (err error) {
+	d.warnOfFiles()
 	if d.listeners, err = d.sockets.listenAll("ssh.listen", d.cfg.SSH.Listen); err != nil {
 		return err
 	}
+	if d.legacy, err = d.sockets.listenAll("ssh.legacy.listen", d.cfg.SSH.Legacy.Listen); err != nil {
+		return err
+	}
 	return d.sockets.done()
+}
+
+// filesPerUpload is how many descriptors an upload takes: its data, its state and
+// a directory.
+const filesPerUpload = 3
+
+// warnOfFiles says when the process may open fewer files than the limits allow:
+// honest logins would fail. Go has raised the soft limit to the hard one.
+func (d *daemon) warnOfFiles() {
+	var have syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &have); err != nil {
+		return
+	}
+	want := uint64(d.cfg.Limits.Connections) + filesPerUpload*uint64(d.cfg.Limits.HandlesPerAccount) + 64
+	if have.Cur < want {
+		d.log.Warn("the limit of open files is low", "limit", have.Cur, "want", want, "mend", "raise LimitNOFILE or lower limits.connections")
+	}
 }
 
 // run serves until ctx is done, then lets running uploads go on for the grace
@@ -221,12 +239,17 @@ func (d *daemon) run(ctx context.Context) error {
 	if agent := os.Getenv("ECS_AGENT_URI"); agent != "" {
 		wg.Go(func() { d.protection(agent).run(background) })
 	}
-	broken := make(chan error, len(d.listeners)+len(d.web.doors)+len(d.web.opss))
+	broken := make(chan error, len(d.listeners)+len(d.legacy)+len(d.web.doors)+len(d.web.opss))
 	say := func(what string, l net.Listener) { d.log.Info(what, "address", l.Addr().String()) }
 	d.web.serve(wg.Go, broken, say)
 	for _, l := range d.listeners {
 		say("listening", l)
 		wg.Go(func() { broken <- d.server.Serve(background, l) })
+	}
+	for _, l := range d.legacy {
+		d.log.Warn("listening with legacy algorithms: everybody who can, should use another address",
+			"address", l.Addr().String(), "algorithms", strings.Join(d.cfg.SSH.Legacy.Algorithms, ","))
+		wg.Go(func() { broken <- d.server.ServeLegacy(background, l) })
 	}
 	d.tell(d.manager.ready())
 	var err error
@@ -268,7 +291,7 @@ func (d *daemon) notIndexed(name string, err error) {
 
 // close releases what newDaemon took.
 func (d *daemon) close() {
-	closeAll(d.listeners)
+	closeAll(slices.Concat(d.listeners, d.legacy))
 	d.sockets.close()
 	d.web.close()
 	if d.tree != nil {

@@ -95,19 +95,44 @@ func publicKeys(lines []string) (keys []ssh.PublicKey, err error) {
 
 // sshLimits are the server's, from the configuration.
 func sshLimits(cfg configs.Config) (sshd.Limits, error) {
-	l := cfg.Limits
+	l, p := cfg.Limits, cfg.Limits.Penalties
 	start, rate, full, err := l.ParseStartups()
 	return sshd.Limits{
 		Connections:           l.Connections,
 		ConnectionsPerAccount: l.ConnectionsPerAccount,
 		ConnectionsPerSource:  l.ConnectionsPerSource,
 		Startups:              sshd.Startups{Start: start, Rate: rate, Full: full},
+		StartupsPerSource:     l.StartupsPerSource,
+		IPv4Prefix:            l.IPv4Prefix,
+		IPv6Prefix:            l.IPv6Prefix,
+		Penalties: sshd.Penalties{
+			AuthFail: time.Duration(p.AuthFail), InvalidUser: time.Duration(p.InvalidUser), NoAuth: time.Duration(p.NoAuth),
+			GraceExceeded: time.Duration(p.GraceExceeded), Crash: time.Duration(p.Crash),
+			Min: time.Duration(p.Min), Max: time.Duration(p.Max), Sources: p.Sources,
+		},
 		SessionsPerConnection: l.Sessions,
 		HandlesPerSession:     l.OpenHandles,
+		HandlesPerAccount:     l.HandlesPerAccount,
 		AuthTries:             l.AuthTries,
 		Handshake:             time.Duration(l.Handshake),
+		KeyExchange:           time.Duration(l.KeyExchange),
 		Idle:                  time.Duration(l.Idle),
+		Stalled:               time.Duration(l.Stalled),
+		SessionIdle:           time.Duration(l.SessionIdle),
 		KeepAlive:             time.Duration(l.KeepAlive),
 		WriteTimeout:          time.Duration(l.WriteTimeout),
 	}, err
+}
+
+// sshConfig is the server's, but for what the daemon has built.
+func sshConfig(cfg configs.Config) (c sshd.Config, err error) {
+	if c.Limits, err = sshLimits(cfg); err != nil {
+		return c, err
+	}
+	if c.Exempt, err = configs.Networks("limits.exempt", cfg.Limits.Exempt); err != nil {
+		return c, err
+	}
+	c.Balancers, err = configs.Networks("ssh.balancers", cfg.SSH.Balancers)
+	c.Legacy = cfg.SSH.Legacy.Algorithms
+	return c, err
 }

@@ -196,6 +196,11 @@ func sshMetrics(m *httpd.Metrics) sshd.Events {
 				m.Session("ssh", -1)
 			}
 		},
+		Legacy: func(_ sshd.Conn, algorithms []string) {
+			for _, name := range algorithms {
+				m.Legacy(name)
+			}
+		},
 	}
 }
 

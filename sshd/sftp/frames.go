@@ -1,7 +1,6 @@
 package sftp
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,7 +34,7 @@ type frames struct {
 	maxHandles int
 
 	// The reading side's.
-	in    *bufio.Reader
+	in    lookahead
 	begun bool    // INIT was seen
 	rest  int     // bytes of the packet at hand that the server still lacks
 	held  bool    // the packet is a WRITE that waits with its last byte
@@ -57,7 +56,7 @@ func newFrames(ch io.ReadWriteCloser, maxHandles int) *frames {
 	f := &frames{
 		ch:         ch,
 		maxHandles: maxHandles,
-		in:         bufio.NewReaderSize(ch, 4+maxSmall),
+		in:         lookahead{from: ch},
 		handles:    make(map[string]use),
 	}
 	f.changed.L = &f.mu
@@ -90,6 +89,16 @@ func (f *frames) end(err error) error {
 func (f *frames) Close() error {
 	f.stop(errGaveUp)
 	return nil
+}
+
+// begin answers what comes before the first request for the server, which Read
+// gives then.
+func (f *frames) begin() error {
+	err := f.next()
+	if err != nil {
+		f.stop(err)
+	}
+	return err
 }
 
 // Read gives the server the bytes of admitted requests. File data goes from the
@@ -153,7 +162,7 @@ func (f *frames) next() error {
 			f.rest = 4 + length
 			return f.admit(r)
 		}
-		if _, err := f.in.Discard(4 + length); err != nil {
+		if err := f.in.Discard(4 + length); err != nil {
 			return broken(err)
 		}
 		if err := f.answer(reply); err != nil {

@@ -25,6 +25,8 @@ type session struct {
 	log    *slog.Logger
 	hangUp func() // ends the channel at once; nil for most clients, see ErrHungUp
 	ahead  *budget
+	take   func() bool // see Options.TakeHandle
+	give   func()
 	// open is the upload behind a path: the server gives FSTAT and FSETSTAT
 	// without their handle.
 	open map[string]*incoming
@@ -40,6 +42,8 @@ func newSession(ctx context.Context, view vfs.View, stderr io.Writer, log *slog.
 		notes: notes{stderr},
 		log:   log,
 		ahead: &budget{maxAhead},
+		take:  func() bool { return true },
+		give:  func() {},
 		open:  make(map[string]*incoming),
 	}
 }
@@ -77,8 +81,19 @@ func (s *session) fail(op, name string, err error) error {
 	return told
 }
 
+// giveFailed is deferred, before caught, by what opens a handle that was taken.
+func (s *session) giveFailed(err *error) {
+	if *err != nil {
+		s.give()
+	}
+}
+
 // Filewrite opens an upload.
 func (s *session) Filewrite(r *sftp.Request) (w io.WriterAt, err error) {
+	if !s.take() {
+		return nil, statusTooMany
+	}
+	defer s.giveFailed(&err)
 	defer s.caught("open", &err)
 	p := r.Pflags()
 	flags := vfs.Flags{Create: p.Creat, Trunc: p.Trunc, Excl: p.Excl, Append: p.Append}

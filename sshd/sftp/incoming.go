@@ -36,6 +36,7 @@ func (in *incoming) TransferError(error) { in.lost = true }
 
 // Close ends the upload and gives the status of CLOSE.
 func (in *incoming) Close() (err error) {
+	defer in.s.give()
 	defer in.s.caught("close", &err)
 	in.s.forget(in)
 	if in.err != nil || in.lost {

@@ -13,6 +13,10 @@ import (
 
 // Fileread opens a file for reading.
 func (s *session) Fileread(r *sftp.Request) (f io.ReaderAt, err error) {
+	if !s.take() {
+		return nil, statusTooMany
+	}
+	defer s.giveFailed(&err)
 	defer s.caught("open", &err)
 	file, err := s.view.Open(s.ctx, r.Filepath)
 	if err != nil {
@@ -45,6 +49,7 @@ func (o *outgoing) ReadAt(p []byte, off int64) (n int, err error) {
 
 // Close implements io.Closer.
 func (o *outgoing) Close() (err error) {
+	defer o.s.give()
 	defer o.s.caught("close", &err)
 	if err := o.from.Close(); err != nil {
 		o.s.log.Error("close failed", "name", printable(o.name), "err", printable(err.Error()))
@@ -70,7 +75,12 @@ type listing struct {
 
 // list opens a directory. The first entry is read at once: clients find out by
 // OPENDIR whether a directory exists (FileZilla).
-func (s *session) list(name string) (sftp.ListerAt, error) {
+func (s *session) list(name string) (_ sftp.ListerAt, err error) {
+	if !s.take() {
+		return nil, statusTooMany
+	}
+	defer s.giveFailed(&err)
+	defer s.caught("list", &err)
 	next, stop := iter.Pull2(s.view.List(s.ctx, name))
 	l := &listing{s: s, name: name, next: next, stop: stop}
 	if l.advance(); l.err != nil && l.err != io.EOF {
@@ -112,6 +122,7 @@ func (l *listing) ListAt(out []fs.FileInfo, _ int64) (n int, err error) {
 
 // Close implements io.Closer.
 func (l *listing) Close() (err error) {
+	defer l.s.give()
 	defer l.s.caught("close", &err)
 	l.stop()
 	return nil

@@ -47,6 +47,11 @@ type Options struct {
 	// MaxHandles is how many files and directories the channel may have open
 	// at once. Default 64.
 	MaxHandles int
+	// TakeHandle is asked before a file or directory is opened and says whether
+	// there is room for one more; GiveHandle is told when it is closed. Both or
+	// none must be set. Nil means that only MaxHandles counts.
+	TakeHandle func() bool
+	GiveHandle func()
 }
 
 // Serve answers the requests on ch until the client ends its side, and returns
@@ -64,7 +69,11 @@ func Serve(ctx context.Context, ch io.ReadWriteCloser, stderr io.Writer, view vf
 	if opts.MaxHandles <= 0 {
 		opts.MaxHandles = defaultMaxHandles
 	}
-	return newSession(ctx, view, stderr, opts.Log).serve(ch, opts)
+	s := newSession(ctx, view, stderr, opts.Log)
+	if opts.TakeHandle != nil {
+		s.take, s.give = opts.TakeHandle, opts.GiveHandle
+	}
+	return s.serve(ch, opts)
 }
 
 func (s *session) serve(ch io.ReadWriteCloser, opts Options) error {
@@ -80,6 +89,10 @@ func (s *session) serve(ch io.ReadWriteCloser, opts Options) error {
 	defer stop()
 	if a, ok := s.view.(vfs.Announcer); ok {
 		defer a.Announce(s.notes.line)()
+	}
+	// The server takes 11 goroutines; a client that only waits has none.
+	if err := f.begin(); err != nil {
+		return f.end(err)
 	}
 	server := sftp.NewRequestServer(f, s.handlers(), sftp.WithRSMaxTxPacket(maxData))
 	return f.end(server.Serve())

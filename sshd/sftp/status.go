@@ -56,7 +56,7 @@ var (
 	statusUnknownHandle = &status{codeFailure, "no file is open under this handle"}
 	statusWrongHandle   = &status{codeFailure, "the handle was not opened for that: uploads are only written, files only read"}
 	statusOffset        = &status{codeFailure, "the offset is beyond what a file can have"}
-	statusTooMany       = &status{codeFailure, "too many files are open on this channel: close one first"}
+	statusTooMany       = &status{codeFailure, "too many files are open: close one first"}
 	statusNoDir         = &status{codeNoSuchFile, "there is no such directory"}
 	statusNoMode        = &status{codeFailure, "open a file for reading or for writing"}
 	statusPanic         = &status{codeFailure, "internal error: nothing was lost, try again; if it stays, tell support the time"}
