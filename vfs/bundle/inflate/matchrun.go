@@ -13,7 +13,7 @@ const runChunk = 8 << 10
 // It asks for what fastLoop asks for, so that the window is full at the same symbol
 // however the input is split.
 func (d *Decoder) matchRun(at int) (next int, stuck bool) {
-	if at > d.last || d.op >= fastEnd || d.n > 63 {
+	if at > d.last || d.op >= fastEnd {
 		return at, true
 	}
 	first, bits, n := at, d.bits, d.n
