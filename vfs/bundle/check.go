@@ -12,7 +12,7 @@ import (
 // Check judges a stream of compressed bytes as it comes. It is not safe for
 // concurrent use.
 //
-// Its memory is the decoder's, about 300 KiB, and 9 to 18 bytes for each
+// Its memory is the decoder's, about 180 KiB, and 9 to 18 bytes for each
 // distinct name in the archive, directories that are only implied included;
 // with the default limits that is at most 64 MiB, and for a bundle of 10,000
 // files 128 KiB. Extension headers are parsed as they come and never kept

@@ -10,7 +10,7 @@ import (
 // BenchmarkDecode compares with compress/flate on the same streams; bytes are those
 // of the output.
 func BenchmarkDecode(b *testing.B) {
-	for _, name := range []string{"logs", "skewed", "random", "zeros", "periods"} {
+	for _, name := range []string{"logs", "skewed", "random", "zeros", "periods", "repeats"} {
 		data := bytes.Repeat(samples()[name], 4)
 		src := compress(b, data, 6)
 		b.Run(name+"/bundleup", func(b *testing.B) {

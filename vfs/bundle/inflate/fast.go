@@ -27,9 +27,13 @@ func (d *Decoder) fastSymbols(src []byte, pos int) int {
 		if pos < d.inputFrom || pos-d.inputFrom > d.inputCount-fastInput {
 			d.inputFrom = pos
 			d.inputCount = copy(d.input[:inputLen], src[pos:])
+			d.last = d.inputCount - fastInput
 		}
 		before := pos
 		next, stuck := d.fastLoop(pos - d.inputFrom)
+		if stuck {
+			next, stuck = d.matchRun(next)
+		}
 		pos = d.inputFrom + next
 		d.taken += int64(pos - before)
 		if stuck {
@@ -46,12 +50,13 @@ func (d *Decoder) fastSymbols(src []byte, pos int) int {
 // shift the next bits. What is here keeps the rest off it. The entry of the next
 // turn is loaded before a match is copied. n is exact in its low six bits only, so
 // that a whole entry can be subtracted from it. Arrays are reached by masks, which
-// cost less than checks, and from d or codes alone: a slice or a pointer more and
-// the compiler runs out of registers.
+// cost less than checks, and from d or codes alone. What is seldom read is in d, as
+// are the bits in front of a match, for the case that it is wrong: all else stays
+// in registers, and the compiler has none to spare.
 func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
-	codes, op, low := d.codes, d.op, d.low
+	codes, op := d.codes, d.op
 	bits, n := d.bits, uint32(d.n)
-	first, last := at, d.inputCount-fastInput
+	d.first = at
 	bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
 	at += int(^n >> 3 & 7)
 	n |= 56
@@ -82,7 +87,7 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 			n |= 56
 		}
 		{
-			startBits, startN := bits, n
+			d.bits, d.n = bits, uint(n)
 			if entry&special != 0 {
 				if entry&subTable == 0 {
 					break
@@ -98,7 +103,7 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 					goto refill
 				}
 				if entry&special != 0 {
-					bits, n = startBits, startN
+					bits, n = d.bits, uint32(d.n)
 					break
 				}
 			}
@@ -110,14 +115,14 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 			far := codes.dist[bits&distMask]
 			if far&special != 0 {
 				if far&subTable == 0 {
-					bits, n = startBits, startN
+					bits, n = d.bits, uint32(d.n)
 					break
 				}
 				bits >>= distBits
 				n -= distBits
 				far = codes.dist[(far>>16+bits&(1<<(far>>8&15)-1))&(1<<10-1)]
 				if far&special != 0 {
-					bits, n = startBits, startN
+					bits, n = d.bits, uint32(d.n)
 					break
 				}
 			}
@@ -126,8 +131,8 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 			n -= uint32(far)
 			distance := int(far>>32) + int(extra>>(far>>8&63)&uint64(uint16(far>>16)))
 			from := op - distance
-			if from < low {
-				bits, n = startBits, startN
+			if from < d.low {
+				bits, n = d.bits, uint32(d.n)
 				break
 			}
 
@@ -142,12 +147,16 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 			case distance >= 32:
 				// Nearly all matches. 32 bytes before the first question:
 				// how long they are a processor can seldom predict.
-				*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
-				*(*[16]byte)(d.buf[to&windowMask+16 : to&windowMask+32]) = *(*[16]byte)(d.buf[from&windowMask+16 : from&windowMask+32])
+				a, b := to&windowMask, from&windowMask
+				dst, src := (*[32]byte)(d.buf[a:a+32]), (*[32]byte)(d.buf[b:b+32])
+				*(*[16]byte)(dst[:16]) = *(*[16]byte)(src[:16])
+				*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
 				for to += 32; to < op; to += 32 {
 					from += 32
-					*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
-					*(*[16]byte)(d.buf[to&windowMask+16 : to&windowMask+32]) = *(*[16]byte)(d.buf[from&windowMask+16 : from&windowMask+32])
+					a, b := to&windowMask, from&windowMask
+					dst, src := (*[32]byte)(d.buf[a:a+32]), (*[32]byte)(d.buf[b:b+32])
+					*(*[16]byte)(dst[:16]) = *(*[16]byte)(src[:16])
+					*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
 				}
 			case distance >= 16:
 				for ; to < op; to += 16 {
@@ -180,18 +189,24 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 		n |= 56
 		entry = codes.lit[bits&litMask]
 	more:
-		if at > last {
+		if at > d.last {
 			stuck = false
 			break
 		}
 	}
-	// Whole bytes that were loaded but not used go back to the input, but for
-	// those of an earlier call.
-	have := uint(n & 63)
-	whole := min(have>>3, uint(at-first))
-	d.n = have - 8*whole
-	d.bits, d.op = bits&(1<<d.n-1), op
-	return at - int(whole), stuck
+	d.op = op
+	return d.leave(at, at-d.first, bits, uint(n)), stuck
+}
+
+// leave puts the bit buffer back into the Decoder. Whole bytes that were loaded but
+// not used go back to the input, unless they come from an earlier call: only the last
+// loaded bytes do not. It gives the place of the next input.
+func (d *Decoder) leave(at, loaded int, bits uint64, n uint) int {
+	n &= 63
+	whole := min(n>>3, uint(loaded))
+	d.n = n - 8*whole
+	d.bits = bits & (1<<d.n - 1)
+	return at - int(whole)
 }
 
 // periods is how many turns of a short distance make at least 16 bytes.

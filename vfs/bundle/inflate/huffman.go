@@ -14,18 +14,19 @@ import (
 //	distance: the base in 32-47, the mask of the extra bits in 16-28
 //	all:      code length in 8-11, code length plus extra bits in 0-5
 //	special:  bit 15, and bit 14 for a pointer to a sub-table (index in 16-30,
-//	          its bits in 8-11), bit 13 for the end of the block, neither for
-//	          a code that must not be used
+//	          its bits in 8-11), bit 13 for the end of the block, bit 12 for
+//	          the longest match, none for a code that must not be used
 //
 // The masks save the hot loop making them, which takes four instructions and a
 // shift count in CL for each match's length and again for its distance. Lengths
 // need no more than 32 bits for it, so that their table stays in the first-level
 // cache.
 const (
-	literal  = 1 << 31
-	special  = 1 << 15
-	subTable = 1 << 14
-	blockEnd = 1 << 13
+	literal   = 1 << 31
+	special   = 1 << 15
+	subTable  = 1 << 14
+	blockEnd  = 1 << 13
+	longMatch = 1 << 12
 
 	litBits  = 11
 	distBits = 9
@@ -35,7 +36,8 @@ const (
 	distMask = 1<<distBits - 1
 	preMask  = 1<<preBits - 1
 
-	maxCode = 15 // bits
+	maxCode  = 15  // bits
+	maxMatch = 258 // bytes
 
 	litSymbols  = 288
 	distSymbols = 32
@@ -75,7 +77,7 @@ func makeLitEntries() (e [litSymbols]uint32) {
 		e[i] = (1<<extra-1)<<24 | (base-3)<<16 | extra
 		base += 1 << extra
 	}
-	e[285] = (258 - 3) << 16
+	e[285] = special | longMatch | (maxMatch-3)<<16
 	e[286], e[287] = special, special
 	return e
 }

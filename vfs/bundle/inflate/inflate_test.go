@@ -111,7 +111,19 @@ func samples() map[string][]byte {
 		"skewed":  skewed,
 		"zeros":   make([]byte, 600_000),
 		"periods": periods.Bytes(),
+		"repeats": repeats(r, 900_000),
 	}
+}
+
+// repeats are runs of one line or of several, n bytes of them.
+func repeats(r *rand.Rand, n int) []byte {
+	var buf bytes.Buffer
+	for buf.Len() < n {
+		unit := logs(100 + r.IntN(2000))
+		unit[r.IntN(len(unit))] = byte(r.Uint32())
+		buf.Write(bytes.Repeat(unit, 1+r.IntN(60)))
+	}
+	return buf.Bytes()[:n]
 }
 
 // logs are lines as a product writes them, n bytes of them.

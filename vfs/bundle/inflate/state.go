@@ -6,7 +6,7 @@ import (
 )
 
 // stateVersion is the first byte of a saved state.
-const stateVersion = 1
+const stateVersion = 2
 
 // errState says that saved bytes are no state of a Decoder.
 var errState = errors.New("restore inflate state: damaged or of another version")

@@ -58,7 +58,7 @@ func (d *Decoder) symbol(src []byte, pos int) (int, progress, error) {
 	case entry&blockEnd != 0:
 		d.bits, d.n = bits>>code, have-code
 		return pos, blockOver, nil
-	case entry&special != 0:
+	case entry&special != 0 && entry&longMatch == 0:
 		return pos, moved, &CorruptError{Reason: "a length code is not allowed"}
 	}
 	whole := uint(entry & 63)
