@@ -28,7 +28,7 @@ test: vet lint vuln fuzz unit test-s3
 vet:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt wants:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'peers torture' ./cmd/bundleup
+	$(GO) vet -tags 'peers torture siege' ./cmd/bundleup
 
 lint: $(TOOLS)/staticcheck
 	$(TOOLS)/staticcheck ./...

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,9 +46,9 @@ func compareEyes(b *testing.B, eyes string, data []byte) {
 	b.ReportMetric(float64(median(took[1]))/float64(median(took[0])), "ratio")
 }
 
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
+func median[T cmp.Ordered](samples []T) T {
+	s := slices.Sorted(slices.Values(samples))
+	return s[len(s)/2]
 }
 
 // uploadAndDiscard sends data and throws it away: the sync at the end is the disk's,

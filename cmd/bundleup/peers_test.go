@@ -152,11 +152,6 @@ func table(head []string, rows [][]string) string {
 	return b.String()
 }
 
-func median[T int64 | time.Duration | float64](samples []T) T {
-	s := slices.Sorted(slices.Values(samples))
-	return s[len(s)/2]
-}
-
 // scratch makes an empty directory below the measured disk that goes at the end.
 func (p *peers) scratch(name string) string {
 	dir := filepath.Join(p.dir, name)

@@ -49,8 +49,9 @@ func newFaults(t testing.TB, target string) (*faults, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &faults{proxy: httputil.NewSingleHostReverseProxy(u), done: make(chan struct{})}
-	f.proxy.Director = func(r *http.Request) { r.URL.Scheme, r.URL.Host = u.Scheme, u.Host } // signed for this host
+	// The host stays the one that the request is signed for.
+	rewrite := func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = u.Scheme, u.Host }
+	f := &faults{proxy: &httputil.ReverseProxy{Rewrite: rewrite}, done: make(chan struct{})}
 	f.proxy.ModifyResponse = func(r *http.Response) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()

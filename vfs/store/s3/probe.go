@@ -80,8 +80,7 @@ func (s *Store) probe(ctx context.Context) error {
 		return err
 	}
 	defer s.delete(context.WithoutCancel(ctx), key)
-	now, err := s.putObject(ctx, key, two, always, nil)
-	if err != nil {
+	if _, err := s.putObject(ctx, key, two, always, nil); err != nil {
 		return err
 	}
 	g := &s.found
@@ -93,8 +92,8 @@ func (s *Store) probe(ctx context.Context) error {
 	)
 	if err == nil && g.Replace {
 		// One that refuses every condition, quoted or not, is of no use.
-		now, err = s.putObject(ctx, key, two, always, nil)
-		if err == nil {
+		var now string
+		if now, err = s.putObject(ctx, key, two, always, nil); err == nil {
 			g.Replace = s.try(ctx, key, two, matching(now)) == nil
 		}
 	}
