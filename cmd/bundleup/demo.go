@@ -205,6 +205,11 @@ bundleup demo on 127.0.0.1 port {{.Port}}. In another terminal:
   echo 'ls -l acme' | sftp -F ssh_config -b - desk
   scp -F ssh_config desk:/acme/diag.tgz got.tgz
 
+  # and reads inside a bundle without downloading it
+  echo 'get acme/diag.tgz.d/diag/var/log/messages' | sftp -F ssh_config -b - desk
+  ssh -F ssh_config desk grep -n broke /acme/diag.tgz | head -3
+  ssh -F ssh_config desk help
+
   # without an SSH client
   curl -u acme:{{.Password}} -T diag.tgz http://{{.Web}}/bundles/by-curl.tgz
 
