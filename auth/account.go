@@ -1,6 +1,7 @@
 // Package auth says who somebody is: accounts, tenants and roles, and whether
 // a key, a certificate, a password or an upload token proves one of them. It
-// decides nothing about what an account may see or do; that is package vfs.
+// decides nothing about what an account may see or do; that is package vfs. It also
+// keeps what all doors know together of those who knock: see Guard.
 //
 // It guarantees that a Directory never changes and holds nothing that was not
 // checked; that a Registry answers an unknown user and a wrong credential with

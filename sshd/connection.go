@@ -46,9 +46,9 @@ type connection struct {
 	method    string // of the login
 	signature string // its algorithm, of a key
 	proof     proof  // until then
-	fault     fault
-	proven    bool  // a login that was right and had no room
-	pace      *pace // nil: the account's bandwidth is not bounded
+	fault     auth.Fault
+	proven    bool       // a login that was right and had no room
+	pace      *auth.Pace // nil: the account's bandwidth is not bounded
 	ssh       *ssh.ServerConn
 	account   *auth.Account
 
@@ -84,7 +84,7 @@ func newConnection(s *Server, nc net.Conn, a *algorithms, seat *seat) *connectio
 
 // nameRemote says who the peer is from now on.
 func (c *connection) nameRemote(a net.Addr) {
-	c.source = c.server.sources.of(a)
+	c.source = c.server.guard.Sources.Of(addrOf(a))
 	c.meta.Remote = a.String()
 	c.log = c.server.cfg.Log.With("session", c.meta.Session, "remote", c.meta.Remote)
 }
@@ -107,7 +107,7 @@ func (c *connection) serve() {
 	} else {
 		c.loggedIn()
 		err = c.run(chans, reqs)
-		c.server.paces.leave(c.account.Name, c.pace)
+		c.server.guard.Paces.Leave(c.account.Name, c.pace)
 		c.log.Info("connection closed", "seconds", time.Since(c.since).Seconds(), "err", printable(err.Error()))
 	}
 	c.server.cfg.Events.closed(c.meta, time.Since(c.since))
@@ -116,7 +116,7 @@ func (c *connection) serve() {
 // introduce lets a balancer say who its client is.
 func (c *connection) introduce() error {
 	nc := c.net.Conn
-	if !c.server.sources.isBalancer(nc.RemoteAddr()) {
+	if !c.server.isBalancer(nc.RemoteAddr()) {
 		return nil
 	}
 	if err := nc.SetDeadline(c.since.Add(c.server.cfg.Limits.KeyExchange)); err != nil {
@@ -132,11 +132,11 @@ func (c *connection) introduce() error {
 	}
 	c.nameRemote(proxied.remote)
 	st := ordinary
-	if c.server.sources.isExempt(proxied.remote) {
+	if c.server.guard.Sources.IsExempt(addrOf(proxied.remote)) {
 		st = exempt
 	}
 	c.capped = st == ordinary
-	if c.capped && c.server.penalties.isShut(c.source) {
+	if c.capped && c.server.guard.Penalties.IsShut(c.source) {
 		return errPenalised
 	}
 	return c.seat.name(c.source, st)
@@ -146,7 +146,7 @@ func (c *connection) introduce() error {
 func (c *connection) recovered() {
 	if p := recover(); p != nil {
 		c.log.Error("panic", "err", fmt.Sprint(p), "stack", string(debug.Stack()))
-		c.penaliseFor(faultCrash)
+		c.penaliseFor(auth.FaultCrash)
 		c.net.Close()
 	}
 }
@@ -219,7 +219,7 @@ func (c *connection) loggedIn() {
 	c.meta.Client = printable(string(c.ssh.ClientVersion()))
 	c.meta.Account, c.meta.Tenant = c.account.Name, string(c.account.Tenant)
 	c.log = c.log.With("account", c.meta.Account, "tenant", c.meta.Tenant, "client", c.meta.Client)
-	c.pace = c.server.paces.join(c.account)
+	c.pace = c.server.guard.Paces.Join(c.account)
 	c.log.Info("logged in", "method", c.method, "credential", c.meta.Credential)
 	c.server.cfg.Events.loggedIn(c.meta, c.method)
 	if names := c.legacy(); len(names) > 0 {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"bundleup/auth"
 )
 
 // Why a connection was not let in, or had to go.
@@ -22,10 +24,10 @@ var (
 // gate counts connections and open files. Its tables have an entry only for
 // what is connected, and one for each of a bounded number of regulars.
 type gate struct {
-	limits    Limits
-	roll      func() int // a random number from 0 to 99
-	now       func() time.Time
-	penalties *penalties // locked after mu
+	limits Limits
+	roll   func() int // a random number from 0 to 99
+	now    func() time.Time
+	guard  *auth.Guard // locked after mu
 
 	mu       sync.Mutex // guards all below, and every seat
 	open     int
@@ -33,19 +35,16 @@ type gate struct {
 	evicted  int        // seats that were taken away and whose connections have not ended
 	sources  map[netip.Prefix]*crowd
 	regulars regulars
-	accounts map[string]*holding
+	handles  map[string]int // of accounts that have some
 }
 
 // crowd is what one source has.
 type crowd struct{ open, startups int }
 
-// holding is what one account has.
-type holding struct{ connections, handles int }
-
-func newGate(l Limits, roll func() int, now func() time.Time, p *penalties) *gate {
+func newGate(l Limits, roll func() int, now func() time.Time, guard *auth.Guard) *gate {
 	return &gate{
-		limits: l, roll: roll, now: now, penalties: p, startups: list.New(), sources: make(map[netip.Prefix]*crowd),
-		accounts: make(map[string]*holding),
+		limits: l, roll: roll, now: now, guard: guard, startups: list.New(), sources: make(map[netip.Prefix]*crowd),
+		handles: make(map[string]int),
 	}
 }
 
@@ -173,15 +172,7 @@ func (s *seat) remove() {
 		g.startups.Remove(s.startup)
 		return
 	}
-	h := g.accounts[s.account]
-	h.connections--
-	g.tidy(s.account, h)
-}
-
-func (g *gate) tidy(account string, h *holding) {
-	if *h == (holding{}) {
-		delete(g.accounts, account)
-	}
+	g.guard.Sessions.Give(s.account)
 }
 
 // The following take g.mu.
@@ -215,19 +206,13 @@ func (s *seat) login(account string, limit int) error {
 	if s.account == account {
 		return nil
 	}
-	h := g.accounts[account]
-	if h == nil {
-		h = new(holding)
-	}
 	most := g.limits.ConnectionsPerAccount
 	if limit > 0 {
 		most = min(most, limit)
 	}
-	if s.left || s.account != "" || h.connections >= most {
+	if s.left || s.account != "" || !g.guard.Sessions.Take(account, most) {
 		return errAccountFull
 	}
-	h.connections++
-	g.accounts[account] = h
 	s.crowd.startups--
 	g.startups.Remove(s.startup)
 	s.account = account
@@ -241,11 +226,10 @@ func (s *seat) takeHandle() bool {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	h := g.accounts[s.account]
-	if h == nil || h.handles >= g.limits.HandlesPerAccount {
+	if s.account == "" || g.handles[s.account] >= g.limits.HandlesPerAccount {
 		return false
 	}
-	h.handles++
+	g.handles[s.account]++
 	return true
 }
 
@@ -254,9 +238,9 @@ func (s *seat) giveHandle() {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	h := g.accounts[s.account]
-	h.handles--
-	g.tidy(s.account, h)
+	if g.handles[s.account]--; g.handles[s.account] == 0 {
+		delete(g.handles, s.account)
+	}
 }
 
 // leave gives the seat back, once the connection has ended. It tells whether the

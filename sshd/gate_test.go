@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"bundleup/auth"
 )
 
 // entrance is a gate with the roll of its dice.
@@ -23,7 +25,11 @@ func newEntrance(t *testing.T, change func(*Limits)) *entrance {
 	change(&l)
 	e := &entrance{T: t, clock: time.Unix(1e9, 0)}
 	now := func() time.Time { return e.clock }
-	e.gate = newGate(l, func() int { return e.roll }, now, newPenalties(l.Penalties, now))
+	guard, err := auth.NewGuard(auth.Sources{}, l.Penalties, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.gate = newGate(l, func() int { return e.roll }, now, guard)
 	return e
 }
 
@@ -54,8 +60,8 @@ func (e *entrance) empty() {
 		s.leave()
 		s.leave()
 	}
-	if e.open != 0 || e.startups.Len() != 0 || e.evicted != 0 || len(e.sources) != 0 || len(e.accounts) != 0 {
-		e.Errorf("after all left: %d open, %d startups, %d evicted, %v, %v", e.open, e.startups.Len(), e.evicted, e.sources, e.accounts)
+	if e.open != 0 || e.startups.Len() != 0 || e.evicted != 0 || len(e.sources) != 0 || len(e.handles) != 0 {
+		e.Errorf("after all left: %d open, %d startups, %d evicted, %v, %v", e.open, e.startups.Len(), e.evicted, e.sources, e.handles)
 	}
 }
 
@@ -225,16 +231,16 @@ func TestHandlesOfAnAccount(t *testing.T) {
 }
 
 func TestSources(t *testing.T) {
-	s := sources{ipv4: 32, ipv6: 64, exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
-	at := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip)} }
-	if a, b := s.of(at("2001:db8::1")), s.of(at("2001:db8::ffff:1")); a != b || a == s.of(at("2001:db8:0:1::1")) {
+	s := auth.Sources{IPv4: 32, IPv6: 64, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	at := func(ip string) netip.Addr { return addrOf(&net.TCPAddr{IP: net.ParseIP(ip)}) }
+	if a, b := s.Of(at("2001:db8::1")), s.Of(at("2001:db8::ffff:1")); a != b || a == s.Of(at("2001:db8:0:1::1")) {
 		t.Errorf("%v and %v must be one source", a, b)
 	}
-	s.ipv6 = 48
-	if a := s.of(at("2001:db8::1")); a != s.of(at("2001:db8:0:1::1")) {
+	s.IPv6 = 48
+	if a := s.Of(at("2001:db8::1")); a != s.Of(at("2001:db8:0:1::1")) {
 		t.Errorf("%v: want a /48", a)
 	}
-	if !s.isExempt(at("::ffff:192.0.2.7")) || s.isExempt(at("198.51.100.1")) || s.isExempt(&net.UnixAddr{}) {
+	if !s.IsExempt(at("::ffff:192.0.2.7")) || s.IsExempt(at("198.51.100.1")) || s.IsExempt(addrOf(&net.UnixAddr{})) {
 		t.Error("want 192.0.2.7 exempt and nobody else")
 	}
 }

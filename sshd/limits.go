@@ -3,6 +3,8 @@ package sshd
 import (
 	"fmt"
 	"time"
+
+	"bundleup/auth"
 )
 
 // Limits bound what peers may hold. A zero field takes its default; a value
@@ -27,8 +29,9 @@ type Limits struct {
 	// IPv4Prefix and IPv6Prefix say how much of an address is one source.
 	// Default 32, from 8, and 64, from 16 to 128.
 	IPv4Prefix, IPv6Prefix int
-	// Penalties shut out sources whose connections do not log in.
-	Penalties Penalties
+	// Penalties shut out sources whose connections do not log in. Default:
+	// see DefaultLimits.
+	Penalties auth.Penalties
 	// SessionsPerConnection is how many session channels a connection may
 	// have at once. Default 16, from 10 (rclone and WinSCP need them) to 64.
 	SessionsPerConnection int
@@ -90,7 +93,7 @@ func DefaultLimits() Limits {
 		StartupsPerSource:     20,
 		IPv4Prefix:            32,
 		IPv6Prefix:            64,
-		Penalties: Penalties{
+		Penalties: auth.Penalties{
 			AuthFail: 5 * time.Second, InvalidUser: 5 * time.Second, NoAuth: time.Second, GraceExceeded: 10 * time.Second,
 			Crash: 90 * time.Second, Min: 15 * time.Second, Max: 10 * time.Minute, Sources: 65536,
 		},
@@ -142,10 +145,10 @@ func (l *Limits) complete() error {
 	if err := l.completeTimes(d); err != nil {
 		return err
 	}
-	if l.Penalties == (Penalties{}) {
+	if l.Penalties == (auth.Penalties{}) {
 		l.Penalties = d.Penalties
 	}
-	return l.Penalties.check()
+	return nil
 }
 
 func (l *Limits) completeTimes(d Limits) error {

@@ -3,7 +3,6 @@ package sshd
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -177,55 +175,6 @@ func TestNarrower(t *testing.T) {
 	if got := narrower(at(0), at(0)); !got.Expires.IsZero() {
 		t.Errorf("without an end: %v", got.Expires)
 	}
-}
-
-// TestPace: an account's connections share one bandwidth, each direction its own,
-// and a wait ends with its context.
-func TestPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var all paces
-		a := &auth.Account{Name: "acme", Bandwidth: 1 << 20}
-		one, two := all.join(a), all.join(a)
-		if one != two {
-			t.Fatal("two connections have a pace each")
-		}
-		start := time.Now()
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				for range 10 {
-					if err := one.received(t.Context(), 1<<18); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		if got := time.Since(start); got != 10*time.Second-burst {
-			t.Errorf("10 MiB at 1 MiB/s took %v", got)
-		}
-		if err := one.sent(t.Context(), 1<<20); err != nil || time.Since(start) != 10*time.Second-burst {
-			t.Errorf("the other direction waited: %v, %v", time.Since(start), err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := one.received(ctx, 100<<20); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a wait that was ended: %v", err)
-		}
-		if n := len(one.chunk(make([]byte, 1<<20))); n != 1<<18 {
-			t.Errorf("at once are moved %d bytes", n)
-		}
-		all.leave("acme", one)
-		all.leave("acme", two)
-		if len(all.accounts) != 0 {
-			t.Error("the pace stays when the last connection has left")
-		}
-	})
-	var none *pace
-	if len(none.chunk(make([]byte, 9))) != 9 || none.sent(t.Context(), 1<<40) != nil || none.received(t.Context(), 1<<40) != nil {
-		t.Error("without a bandwidth something waits")
-	}
-	new(paces).leave("acme", nil)
 }
 
 func TestHostCertificates(t *testing.T) {

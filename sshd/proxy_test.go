@@ -251,8 +251,8 @@ func TestHealthCheck(t *testing.T) {
 		}
 		c.Close()
 	}
-	if n := len(w.server.penalties.sources); n != 0 {
-		t.Errorf("%d sources are penalised", n)
+	if left := w.server.guard.Penalties.Left(from("127.0.0.1")); left != 0 {
+		t.Errorf("the balancer has a penalty of %v", left)
 	}
 }
 
@@ -271,7 +271,7 @@ func TestHeaderIsRequiredAndRefused(t *testing.T) {
 func TestPenaltiesBehindABalancer(t *testing.T) {
 	w := behind(t, make(chan vfs.Peer, 8))
 	bad := balancer(t, w.addr, proxyHeader(proxyProxy, "192.0.2.7:4711"))
-	w.server.penalties.add(from("192.0.2.7"), faultCrash)
+	w.server.guard.Penalties.Add(from("192.0.2.7"), auth.FaultCrash)
 	if _, err := w.dialPatient(bad); err == nil {
 		t.Error("a source that is shut out came in through the balancer")
 	}

@@ -3,6 +3,8 @@ package sshd
 import (
 	"net/netip"
 	"time"
+
+	"bundleup/auth"
 )
 
 // Who floods must not keep others out. Where there is no room for another startup,
@@ -51,7 +53,7 @@ func (g *gate) weight(source netip.Prefix, st standing) int {
 	if st == relay {
 		return n
 	}
-	n += int((g.penalties.left(source) + time.Second - 1) / time.Second)
+	n += int((g.guard.Penalties.Left(source) + time.Second - 1) / time.Second)
 	if g.regulars.has(source, g.now()) {
 		n -= regularCredit
 	}
@@ -95,7 +97,7 @@ func (g *gate) takeFrom(victim *seat) {
 	victim.evicted = true
 	g.evicted++
 	if victim.standing == ordinary {
-		victim.shut = g.penalties.add(victim.source, faultNoAuth)
+		victim.shut = g.guard.Penalties.Add(victim.source, auth.FaultNoAuth)
 	}
 	victim.evict()
 }

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"bundleup/auth"
 )
 
 // Among equals a client in the middle of its handshake stays where others say
@@ -49,7 +51,7 @@ func TestWeight(t *testing.T) {
 	}
 	weighs(2, ordinary)
 	weighs(0, exempt)
-	e.penalties.add(source, faultAuth)
+	e.guard.Penalties.Add(source, auth.FaultAuth)
 	weighs(7, ordinary)
 	weighs(2, relay)
 	e.clock = e.clock.Add(3500 * time.Millisecond)
@@ -103,7 +105,7 @@ func (b *onslaught) attack() {
 	n := b.rng.IntN(b.sources)
 	ip := fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255)
 	b.roll = b.rng.IntN(100)
-	if !b.penalties.isShut(from(ip)) {
+	if !b.guard.Penalties.IsShut(from(ip)) {
 		_ = b.come(ip)
 	}
 	b.clock = b.clock.Add(b.every)

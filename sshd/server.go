@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"bundleup/auth"
 )
 
 const (
@@ -29,13 +31,11 @@ var ErrShutdown = errors.New("serve ssh: the server was shut down")
 
 // Server serves SSH connections. It is safe for concurrent use.
 type Server struct {
-	cfg       Config
-	strict    *algorithms
-	legacy    *algorithms
-	sources   *sources
-	gate      *gate
-	penalties *penalties
-	paces     paces // what accounts may send and receive
+	cfg    Config
+	strict *algorithms
+	legacy *algorithms
+	guard  *auth.Guard
+	gate   *gate
 
 	// ctx ends when sessions are to end.
 	ctx  context.Context
@@ -53,17 +53,19 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("new ssh server: %w", err)
 	}
-	cfg.Commands = maps.Clone(cfg.Commands)
+	cfg.Commands, cfg.Balancers = maps.Clone(cfg.Commands), slices.Clone(cfg.Balancers)
 	l := &cfg.Limits
 	s := &Server{
 		cfg:       cfg,
-		sources:   &sources{ipv4: l.IPv4Prefix, ipv6: l.IPv6Prefix, exempt: slices.Clone(cfg.Exempt), balancers: slices.Clone(cfg.Balancers)},
-		penalties: newPenalties(l.Penalties, time.Now),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*connection]struct{}),
 	}
-	s.gate = newGate(cfg.Limits, func() int { return rand.IntN(100) }, time.Now, s.penalties)
 	var err error
+	sources := auth.Sources{IPv4: l.IPv4Prefix, IPv6: l.IPv6Prefix, Exempt: slices.Clone(cfg.Exempt)}
+	if s.guard, err = auth.NewGuard(sources, l.Penalties, time.Now); err != nil {
+		return nil, fmt.Errorf("new ssh server: %w", err)
+	}
+	s.gate = newGate(cfg.Limits, func() int { return rand.IntN(100) }, time.Now, s.guard)
 	if s.strict, err = newAlgorithms(cfg.HostKeys, nil); err == nil {
 		s.legacy, err = newAlgorithms(cfg.HostKeys, slices.Clone(cfg.Legacy))
 	}
@@ -177,18 +179,24 @@ func (s *Server) start(c net.Conn, a *algorithms) {
 // admit gives c a seat. For whom a balancer's connection is shows later.
 func (s *Server) admit(c net.Conn) (*seat, error) {
 	remote := c.RemoteAddr()
-	source := s.sources.of(remote)
+	source := s.guard.Sources.Of(addrOf(remote))
 	st := ordinary
 	switch {
-	case s.sources.isBalancer(remote):
+	case s.isBalancer(remote):
 		st = relay
-	case s.sources.isExempt(remote):
+	case s.guard.Sources.IsExempt(addrOf(remote)):
 		st = exempt
-	case s.penalties.isShut(source):
+	case s.guard.Penalties.IsShut(source):
 		return nil, errPenalised
 	}
 	return s.gate.enter(source, st, func() { c.Close() })
 }
+
+// isBalancer says that a must begin with a PROXY header.
+func (s *Server) isBalancer(a net.Addr) bool { return auth.Within(addrOf(a), s.cfg.Balancers) }
+
+// Guard is what the server knows of sources and accounts, for another door to share.
+func (s *Server) Guard() *auth.Guard { return s.guard }
 
 // Shutdown stops listening and closes every connection as soon as no session of
 // it is moving data. What still runs when ctx ends is told to end: uploads are

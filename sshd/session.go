@@ -73,10 +73,10 @@ func (s *Session) Stderr() io.Writer { return s.ch.Stderr() }
 // Read is standard input, at the account's bandwidth. It is called by one
 // goroutine at a time.
 func (s *Session) Read(p []byte) (int, error) {
-	n, err := s.conn.intake.read(s.conn.pace.chunk(p), s.input.Read)
+	n, err := s.conn.intake.read(s.conn.pace.Chunk(p), s.input.Read)
 	if n > 0 {
 		s.touch()
-		if werr := s.conn.pace.received(s.conn.ctx, n); werr != nil && err == nil {
+		if werr := s.conn.pace.Received(s.conn.ctx, n); werr != nil && err == nil {
 			err = werr
 		}
 	}
@@ -86,8 +86,8 @@ func (s *Session) Read(p []byte) (int, error) {
 // Write is standard output, at the account's bandwidth.
 func (s *Session) Write(p []byte) (n int, err error) {
 	for {
-		part := s.conn.pace.chunk(p[n:])
-		if err := s.conn.pace.sent(s.conn.ctx, len(part)); err != nil {
+		part := s.conn.pace.Chunk(p[n:])
+		if err := s.conn.pace.Sent(s.conn.ctx, len(part)); err != nil {
 			return n, err
 		}
 		m, err := s.conn.intake.write(part, s.ch.Write)

@@ -105,7 +105,7 @@ func sshLimits(cfg configs.Config) (sshd.Limits, error) {
 		StartupsPerSource:     l.StartupsPerSource,
 		IPv4Prefix:            l.IPv4Prefix,
 		IPv6Prefix:            l.IPv6Prefix,
-		Penalties: sshd.Penalties{
+		Penalties: auth.Penalties{
 			AuthFail: time.Duration(p.AuthFail), InvalidUser: time.Duration(p.InvalidUser), NoAuth: time.Duration(p.NoAuth),
 			GraceExceeded: time.Duration(p.GraceExceeded), Crash: time.Duration(p.Crash),
 			Min: time.Duration(p.Min), Max: time.Duration(p.Max), Sources: p.Sources,

@@ -1,11 +1,9 @@
-package sshd
+package auth
 
 import (
 	"context"
 	"sync"
 	"time"
-
-	"bundleup/auth"
 )
 
 const (
@@ -16,24 +14,25 @@ const (
 	slice = 250 * time.Millisecond
 )
 
-// paces are the bandwidths of the accounts that are bounded and logged in. The
-// connections of an account share one. The zero value is ready.
-type paces struct {
+// Paces are the bandwidths of the accounts that are bounded and logged in. The
+// connections of an account share one, through whatever door they came. The zero
+// value is ready; it is safe for concurrent use.
+type Paces struct {
 	mu       sync.Mutex // guards accounts and the users of each
-	accounts map[string]*pace
+	accounts map[string]*Pace
 }
 
-// pace is one account's bandwidth, a bucket for each direction. A nil pace lets
+// Pace is one account's bandwidth, a bucket for each direction. A nil Pace lets
 // everything through.
-type pace struct {
+type Pace struct {
 	users    int
 	up, down bucket
 	slice    int // bytes
 }
 
-// join gives the account's pace, nil if it has none. A pace that is in use keeps
+// Join gives the account's pace, nil if it has none. A pace that is in use keeps
 // its rate until the account's last connection is gone.
-func (t *paces) join(a *auth.Account) *pace {
+func (t *Paces) Join(a *Account) *Pace {
 	if a.Bandwidth <= 0 {
 		return nil
 	}
@@ -42,9 +41,9 @@ func (t *paces) join(a *auth.Account) *pace {
 	p := t.accounts[a.Name]
 	if p == nil {
 		rate := float64(a.Bandwidth)
-		p = &pace{up: bucket{rate: rate}, down: bucket{rate: rate}, slice: max(int(rate*slice.Seconds()), 1)}
+		p = &Pace{up: bucket{rate: rate}, down: bucket{rate: rate}, slice: max(int(rate*slice.Seconds()), 1)}
 		if t.accounts == nil {
-			t.accounts = make(map[string]*pace)
+			t.accounts = make(map[string]*Pace)
 		}
 		t.accounts[a.Name] = p
 	}
@@ -52,8 +51,8 @@ func (t *paces) join(a *auth.Account) *pace {
 	return p
 }
 
-// leave gives back what join gave.
-func (t *paces) leave(account string, p *pace) {
+// Leave gives back what Join gave.
+func (t *Paces) Leave(account string, p *Pace) {
 	if p == nil {
 		return
 	}
@@ -64,24 +63,24 @@ func (t *paces) leave(account string, p *pace) {
 	}
 }
 
-// chunk is as much of b as may be moved at once.
-func (p *pace) chunk(b []byte) []byte {
+// Chunk is as much of b as may be moved at once.
+func (p *Pace) Chunk(b []byte) []byte {
 	if p == nil {
 		return b
 	}
 	return b[:min(len(b), p.slice)]
 }
 
-// received waits until n bytes that came were allowed to come, or ctx ends.
-func (p *pace) received(ctx context.Context, n int) error {
+// Received waits until n bytes that came were allowed to come, or ctx ends.
+func (p *Pace) Received(ctx context.Context, n int) error {
 	if p == nil {
 		return nil
 	}
 	return p.up.take(ctx, n)
 }
 
-// sent waits until n bytes may be sent, or ctx ends.
-func (p *pace) sent(ctx context.Context, n int) error {
+// Sent waits until n bytes may be sent, or ctx ends.
+func (p *Pace) Sent(ctx context.Context, n int) error {
 	if p == nil {
 		return nil
 	}

@@ -12,62 +12,6 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-func TestPenaltiesAddUp(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	p := newPenalties(DefaultLimits().Penalties, func() time.Time { return now })
-	here := from("192.0.2.1")
-	steps := []struct {
-		after time.Duration
-		f     fault
-		shut  bool
-	}{
-		{0, faultAuth, false}, {0, faultUser, false}, {0, faultAuth, false}, // 15 s is not above Min
-		{16 * time.Second, faultGrace, false},         // it was over
-		{0, faultNoAuth, false}, {0, faultAuth, true}, // 16 s
-		{15 * time.Second, faultNone, true},
-		{2 * time.Second, faultNone, false},
-		{0, faultCrash, true},
-	}
-	for i, s := range steps {
-		now = now.Add(s.after)
-		p.add(here, s.f)
-		if got := p.isShut(here); got != s.shut {
-			t.Errorf("step %d: shut %v, want %v", i, got, s.shut)
-		}
-	}
-	for range 1000 {
-		p.add(here, faultCrash)
-	}
-	now = now.Add(DefaultLimits().Penalties.Max)
-	if p.isShut(here) || len(p.sources) != 0 {
-		t.Error("a penalty lasts longer than Max")
-	}
-}
-
-func TestPenaltiesAreBounded(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	rules := DefaultLimits().Penalties
-	rules.Sources = 10
-	p := newPenalties(rules, func() time.Time { return now })
-	p.add(from("192.0.2.1"), faultCrash)
-	for i := range 1000 {
-		p.add(netip.MustParsePrefix(fmt.Sprintf("10.0.%d.%d/32", i/256, i%256)), faultNoAuth)
-	}
-	if len(p.sources) != 10 || len(p.ends) != 10 {
-		t.Errorf("%d sources, %d in the heap, want 10", len(p.sources), len(p.ends))
-	}
-	if !p.isShut(from("192.0.2.1")) {
-		t.Error("the longest penalty was forgotten before the shortest")
-	}
-}
-
-func TestPenaltiesOff(t *testing.T) {
-	p := newPenalties(Penalties{Max: time.Second, Sources: 1}, time.Now)
-	if p.add(from("192.0.2.1"), faultCrash); len(p.sources) != 0 {
-		t.Error("a penalty of 0 was remembered")
-	}
-}
-
 func TestFaultsOfLogins(t *testing.T) {
 	meta := fakeMeta{user: "acme"}
 	unknown := fakeMeta{user: "root"}
@@ -91,22 +35,18 @@ func TestFaultsOfLogins(t *testing.T) {
 			cfg.KnownUser = func(user string) bool { return user == "acme" }
 			cfg.Limits.Penalties = DefaultLimits().Penalties
 			cfg.Limits.Penalties.InvalidUser = 6 * time.Second
-			s, err := New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			now := time.Unix(1e9, 0)
-			s.penalties.now = func() time.Time { return now }
-			conn := &connection{server: s, source: from("192.0.2.1"), capped: true}
-			c.try(conn)
-			conn.penalise(c.err)
-			var got time.Duration
-			if e := s.penalties.sources[conn.source]; e != nil {
-				got = e.end.Sub(now)
-			}
-			if got != c.want {
-				t.Errorf("penalty %v, want %v", got, c.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s, err := New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn := &connection{server: s, source: from("192.0.2.1"), capped: true}
+				c.try(conn)
+				conn.penalise(c.err)
+				if got := s.guard.Penalties.Left(conn.source); got != c.want {
+					t.Errorf("penalty %v, want %v", got, c.want)
+				}
+			})
 		})
 	}
 }
@@ -156,8 +96,8 @@ func TestHandshakeTimeout(t *testing.T) {
 		if took, want := time.Since(begun), s.cfg.Limits.KeyExchange; took != want {
 			t.Errorf("it took %v, want %v", took, want)
 		}
-		if e := s.penalties.sources[from("192.0.2.1")]; e == nil || time.Until(e.end) != s.cfg.Limits.Penalties.GraceExceeded {
-			t.Errorf("penalty %+v, want GraceExceeded", e)
+		if got, want := s.guard.Penalties.Left(from("192.0.2.1")), s.cfg.Limits.Penalties.GraceExceeded; got != want {
+			t.Errorf("penalty %v, want %v", got, want)
 		}
 	})
 }
