@@ -39,6 +39,7 @@ type world struct {
 	*testing.T
 	url   string
 	store *store.Memory
+	tree  *vfs.Tree
 	auth  fakeAuth
 }
 
@@ -53,6 +54,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.tree = tree
 	w.auth = fakeAuth{
 		"acme":   {Name: "acme", Role: auth.Customer, Tenant: "acme"},
 		"globex": {Name: "globex", Role: auth.Customer, Tenant: "globex"},
