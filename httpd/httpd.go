@@ -77,13 +77,17 @@ type Limits struct {
 	Stall    time.Duration // between two pieces of a body, or to take a piece of an answer; default 2 m
 	Idle     time.Duration // between two requests of a connection; default 2 m
 	Requests int           // running at once; more are told to come back; default 512
+	// Connections is how many may be open at once, default 512, and
+	// ConnectionsPerSource how many of one IPv4 address or IPv6 /64, default 64,
+	// unless BehindTLS. More are closed.
+	Connections, ConnectionsPerSource int
 }
 
 // DefaultLimits are used for what is not set.
-var DefaultLimits = Limits{Header: 10 * time.Second, Stall: 2 * time.Minute, Idle: 2 * time.Minute, Requests: 512}
+var DefaultLimits = Limits{Header: 10 * time.Second, Stall: 2 * time.Minute, Idle: 2 * time.Minute, Requests: 512, Connections: 512, ConnectionsPerSource: 64}
 
 func (l *Limits) complete() error {
-	if l.Header < 0 || l.Stall < 0 || l.Idle < 0 || l.Requests < 0 {
+	if l.Header < 0 || l.Stall < 0 || l.Idle < 0 || l.Requests < 0 || l.Connections < 0 || l.ConnectionsPerSource < 0 {
 		return errors.New("limits must not be negative")
 	}
 	for _, f := range []struct{ p, d *time.Duration }{
@@ -93,8 +97,13 @@ func (l *Limits) complete() error {
 			*f.p = *f.d
 		}
 	}
-	if l.Requests == 0 {
-		l.Requests = DefaultLimits.Requests
+	for _, f := range []struct{ p, d *int }{
+		{&l.Requests, &DefaultLimits.Requests}, {&l.Connections, &DefaultLimits.Connections},
+		{&l.ConnectionsPerSource, &DefaultLimits.ConnectionsPerSource},
+	} {
+		if *f.p == 0 {
+			*f.p = *f.d
+		}
 	}
 	return nil
 }
@@ -152,6 +161,7 @@ func New(cfg Config) (*Server, error) {
 // broken. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	var err error
+	l = s.bounded(l)
 	if s.cfg.TLS != nil {
 		err = s.http.ServeTLS(l, "", "")
 	} else {

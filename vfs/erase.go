@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strings"
 
 	"bundleup/auth"
@@ -76,16 +77,14 @@ func (w *erasure) unfinished(ctx context.Context, top store.Key) error {
 	if name, ok := w.running(top); ok {
 		return fmt.Errorf("%s is being sent: stop the daemon first", name)
 	}
-	var list []store.Suspended
-	for s, err := range w.area.tree.store.Suspended(ctx) {
-		if err != nil {
-			return err
-		}
-		if s.Name == top || strings.HasPrefix(string(s.Name), string(top)+"/") {
-			list = append(list, s)
-		}
+	list, err := collect(w.area.tree.store.Suspended(ctx))
+	if err != nil {
+		return err
 	}
 	for _, s := range list {
+		if s.Name != top && !strings.HasPrefix(string(s.Name), string(top)+"/") {
+			continue
+		}
 		if err := w.forget(ctx, s); err != nil {
 			return err
 		}
@@ -119,17 +118,26 @@ func (w *erasure) running(top store.Key) (string, bool) {
 	return "", false
 }
 
-// bundles removes the bundles and directories below dir.
-func (w *erasure) bundles(ctx context.Context, dir store.Key) error {
-	var children []store.Info
-	for i, err := range w.area.tree.store.List(ctx, dir) {
+// collect takes all of a listing before anything in it is removed. What is not
+// there has nothing in it.
+func collect[T any](list iter.Seq2[T, error]) (all []T, err error) {
+	for v, err := range list {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return nil, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		children = append(children, i)
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// bundles removes the bundles and directories below dir.
+func (w *erasure) bundles(ctx context.Context, dir store.Key) error {
+	children, err := collect(w.area.tree.store.List(ctx, dir))
+	if err != nil {
+		return err
 	}
 	for _, i := range children {
 		var err error
@@ -165,15 +173,9 @@ func (w *erasure) bundle(ctx context.Context, i store.Info) error {
 
 // records removes the documents below dir that have no bundle.
 func (w *erasure) records(ctx context.Context, dir store.Key) error {
-	var children []store.RecordInfo
-	for i, err := range w.area.tree.store.Records(ctx, dir) {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		children = append(children, i)
+	children, err := collect(w.area.tree.store.Records(ctx, dir))
+	if err != nil {
+		return err
 	}
 	for _, i := range children {
 		if i.Dir {

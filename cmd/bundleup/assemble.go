@@ -154,7 +154,11 @@ func (d *daemon) warnOfFiles() {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &have); err != nil {
 		return
 	}
-	want := uint64(d.cfg.Limits.Connections) + filesPerUpload*uint64(d.cfg.Limits.HandlesPerAccount) + 64
+	doors := uint64(1)
+	if len(d.cfg.HTTP.Listen) > 0 {
+		doors++
+	}
+	want := doors*uint64(d.cfg.Limits.Connections) + filesPerUpload*uint64(d.cfg.Limits.HandlesPerAccount) + 64
 	if have.Cur < want {
 		d.log.Warn("the limit of open files is low", "limit", have.Cur, "want", want, "mend", "raise LimitNOFILE or lower limits.connections")
 	}

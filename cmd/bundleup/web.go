@@ -54,6 +54,7 @@ func (d *daemon) newDoor() (*httpd.Server, error) {
 		Auth: d.registry, View: d.tree.View, Refused: auditRefusals(d.record), Log: d.log,
 		Metrics: d.metrics, Arrivals: d.arrivals,
 		BehindTLS: d.cfg.HTTP.Plain, SSHPort: portOf(d.cfg.SSH.Listen[0]),
+		Limits: httpd.Limits{Connections: d.cfg.Limits.Connections, ConnectionsPerSource: d.cfg.Limits.ConnectionsPerSource},
 	}
 	var err error
 	if cfg.SessionKey, err = loadOrMakeSecret(filepath.Join(d.cfg.DataDir, "keys", "http_session_key"), httpd.SessionKeySize); err != nil {
