@@ -145,7 +145,7 @@ type Limits struct {
 	OpenHandles           int       `yaml:"open_handles" mapstructure:"open_handles"`
 	HandlesPerAccount     int       `yaml:"handles_per_account" mapstructure:"handles_per_account"`
 	AuthTries             int       `yaml:"auth_tries" mapstructure:"auth_tries"`
-	PasswordHashes        int       `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once
+	PasswordHashes        int       `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once; 0: half the cores, at least 1
 	Handshake             Duration  `yaml:"handshake" mapstructure:"handshake"`
 	KeyExchange           Duration  `yaml:"key_exchange" mapstructure:"key_exchange"`
 	Idle                  Duration  `yaml:"idle" mapstructure:"idle"`
@@ -231,7 +231,7 @@ func Default() Config {
 		Limits: Limits{
 			Connections: 1024, ConnectionsPerAccount: 64, ConnectionsPerSource: 128, Startups: "30:30:200",
 			StartupsPerSource: 20, IPv4Prefix: 32, IPv6Prefix: 64, Exempt: []string{},
-			Sessions: 16, OpenHandles: 64, HandlesPerAccount: 512, AuthTries: 10, PasswordHashes: 2,
+			Sessions: 16, OpenHandles: 64, HandlesPerAccount: 512, AuthTries: 10,
 			Handshake: seconds(60), KeyExchange: seconds(20), Idle: seconds(300), Stalled: seconds(1800),
 			SessionIdle: Duration(day), KeepAlive: seconds(30), WriteTimeout: seconds(120), Memory: 320 << 20,
 			Penalties: Penalties{

@@ -242,7 +242,7 @@ func (c *Config) validateRanges() error {
 		{"limits.open_handles", int64(c.Limits.OpenHandles), 8, 1024, number},
 		{"limits.handles_per_account", int64(c.Limits.HandlesPerAccount), 8, 1_000_000, number},
 		{"limits.auth_tries", int64(c.Limits.AuthTries), 1, 100, number},
-		{"limits.password_hashes", int64(c.Limits.PasswordHashes), 1, 64, number},
+		{"limits.password_hashes", int64(c.Limits.PasswordHashes), 0, 64, number},
 		{"limits.handshake", int64(c.Limits.Handshake), second, 3600 * second, span},
 		{"limits.key_exchange", int64(c.Limits.KeyExchange), second, 3600 * second, span},
 		{"limits.stalled", int64(c.Limits.Stalled), second, 30 * 86400 * second, span},

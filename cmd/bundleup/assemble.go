@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -21,6 +22,18 @@ import (
 // cacheShare is the part of limits.memory that inflated data may have.
 const cacheShare = 5
 
+// maxHashes is the most that auth.NewRegistry takes.
+const maxHashes = 64
+
+// passwordHashes is how many passwords are hashed at once: as many as are set, or
+// half the cores. Somebody who guesses keeps the other half free for uploads.
+func passwordHashes(set, cores int) int {
+	if set > 0 {
+		return set
+	}
+	return min(max(1, cores/2), maxHashes)
+}
+
 func (d *daemon) openAccounts(context.Context) error {
 	dir, err := loadDirectory(d.cfg.Accounts)
 	if err != nil {
@@ -30,7 +43,7 @@ func (d *daemon) openAccounts(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.registry, err = auth.NewRegistry(dir, d.cfg.Limits.PasswordHashes); err != nil {
+	if d.registry, err = auth.NewRegistry(dir, passwordHashes(d.cfg.Limits.PasswordHashes, runtime.GOMAXPROCS(0))); err != nil {
 		return err
 	}
 	return d.registry.SetTrust(trust)
