@@ -355,3 +355,37 @@ func TestDirectoryRefusesRestrictions(t *testing.T) {
 		t.Errorf("the directory shares its caller's slice: %v", got)
 	}
 }
+
+// FuzzCertificate offers anything as a key or a certificate: nobody whom no
+// authority has vouched for is let in, and nothing panics.
+func FuzzCertificate(f *testing.F) {
+	ca, key := newSigner(f), newKey(f)
+	d, err := NewDirectory([]TenantInfo{{Name: "acme"}}, []Account{{Name: "acme", Role: Customer, Tenant: "acme"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	r, err := NewRegistry(d, 1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := r.SetTrust(Trust{Authorities: []ssh.PublicKey{ca.PublicKey()}}); err != nil {
+		f.Fatal(err)
+	}
+	// Signed by nobody: an authority's signature cannot be made up.
+	c := &ssh.Certificate{
+		Key: key, CertType: ssh.UserCert, KeyId: "k", ValidPrincipals: []string{"acme", "customer:acme"}, ValidBefore: ssh.CertTimeInfinity,
+		SignatureKey: ca.PublicKey(), Signature: &ssh.Signature{Format: ssh.KeyAlgoED25519, Blob: make([]byte, 64)},
+		Permissions: ssh.Permissions{CriticalOptions: map[string]string{sourceAddress: "192.0.2.0/24,::1"}},
+	}
+	f.Add(c.Marshal())
+	f.Add(key.Marshal())
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		k, err := ssh.ParsePublicKey(wire)
+		if err != nil {
+			return
+		}
+		if a, err := r.PublicKey("acme", k); err == nil {
+			t.Errorf("let in as %+v", a)
+		}
+	})
+}

@@ -1,7 +1,10 @@
 package httpd
 
 import (
+	"bytes"
 	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path"
 	"strings"
@@ -29,6 +32,42 @@ func FuzzHeaders(f *testing.F) {
 		}
 		if list, err := parseFilter(values); err == nil && (list.limit < 1 || list.limit > maxPage) {
 			t.Errorf("query %q: %d entries", query, list.limit)
+		}
+	})
+}
+
+// FuzzRequest sends any path with any headers to a whole server, as a customer:
+// nothing fails inside, and nothing of another tenant's is in the answer.
+func FuzzRequest(f *testing.F) {
+	w := newWorld(f)
+	const theirs = "of-globex.tgz"
+	w.want("put", w.do("globex", "PUT", "/bundles/"+theirs, bytes.NewReader(tgz(f, 100, 1))), 201)
+	for _, s := range [][2]string{
+		{"PUT", "/bundles/a.tgz"}, {"POST", "/bundles?dir=/x"}, {"GET", "/bundles/../globex/"}, {"GET", "/bundles/%2e%2e/globex/" + theirs},
+		{"GET", "/receipts/" + theirs + ".json"}, {"GET", "/inside/globex/" + theirs + "/"}, {"HEAD", "/tus/9/a.tgz"},
+		{"PATCH", "/tus/9/a.tgz"}, {"DELETE", "/tus/1//a.tgz"}, {"GET", "/ui/a//b"}, {"GET", "/search/x.tgz?q=("}, {"GET", "/about/%00"},
+	} {
+		f.Add(s[0], s[1], "bytes 0-2/9", "filename YQ==", "3", []byte("abc"))
+	}
+	f.Fuzz(func(t *testing.T, method, target, span, metadata, offset string, body []byte) {
+		u, err := url.Parse(target)
+		if err != nil || !strings.HasPrefix(target, "/") || strings.HasPrefix(u.Path, "/arrivals") {
+			return
+		}
+		r := httptest.NewRequest("GET", "/", bytes.NewReader(body))
+		r.Method, r.URL, r.RequestURI = method, u, target
+		r.SetBasicAuth("acme", secret)
+		for key, value := range map[string]string{"Content-Range": span, "Upload-Metadata": metadata, "Upload-Offset": offset,
+			"Upload-Length": offset, "Tus-Resumable": tusVersion, "Content-Type": tusType} {
+			r.Header.Set(key, value)
+		}
+		a := httptest.NewRecorder()
+		w.handler.ServeHTTP(a, r)
+		if a.Code == http.StatusInternalServerError {
+			t.Errorf("%s %q: %d %s", method, target, a.Code, a.Body)
+		}
+		if !strings.Contains(target+metadata, "globex") && strings.Contains(a.Body.String(), "globex") {
+			t.Errorf("%s %q: %s", method, target, a.Body)
 		}
 	})
 }

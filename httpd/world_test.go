@@ -36,15 +36,16 @@ func (f fakeAuth) Account(name string) *auth.Account { return f[name] }
 
 // world is a server over a tree over a store in memory.
 type world struct {
-	*testing.T
-	url   string
-	store *store.Memory
-	tree  *vfs.Tree
-	auth  fakeAuth
+	testing.TB
+	url     string
+	store   *store.Memory
+	tree    *vfs.Tree
+	handler http.Handler
+	auth    fakeAuth
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{T: t, store: store.NewMemory()}
+func newWorld(t testing.TB) *world {
+	w := &world{TB: t, store: store.NewMemory()}
 	arrivals := NewArrivals()
 	tree, err := vfs.NewTree(t.Context(), vfs.Config{
 		Store:   w.store,
@@ -65,7 +66,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := httptest.NewServer(s.Handler())
+	w.handler = s.Handler()
+	h := httptest.NewServer(w.handler)
 	t.Cleanup(h.Close)
 	w.url = h.URL
 	return w

@@ -69,3 +69,26 @@ func FuzzSource(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a record says: what is accepted has a size and a time that a receipt can
+// tell, and a name without a way out.
+func FuzzRecord(f *testing.F) {
+	for _, s := range []string{"C0644 5 a.tgz", "D0755 0 d", "C0644 9223372036854775808 a", "C644 1 a", "T1700000000 0 1 0", "T253402300800 0 0 0", "C", "T", "C0644 1 ../a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if line == "" {
+			return
+		}
+		if e, err := parseEntry(line); err == nil && checkName(e.name, true) == nil {
+			if e.size < 0 || e.name == "" || path.Clean("/d/"+e.name) != "/d/"+e.name {
+				t.Errorf("%q: %+v", line, e)
+			}
+		}
+		if at, err := parseTimes(line); err == nil {
+			if _, err := at.UTC().MarshalText(); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+		}
+	})
+}

@@ -3,6 +3,7 @@ package bundle
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -151,4 +152,74 @@ func FuzzState(f *testing.F) {
 		c.Sound()
 		c.Finish()
 	})
+}
+
+// FuzzGzipHeader feeds a member's header alone: however the bytes are split, the
+// same of them is taken, and compress/gzip reads what is sound.
+func FuzzGzipHeader(f *testing.F) {
+	for _, m := range []member{{}, {flags: flagHeaderCRC, headerCRC: true}, {flags: flagName | flagComment, name: "n\x00", comment: "c\x00"},
+		{flags: 0x1f, extra: "\x03\x00abc", name: "\x00", comment: "\xff\x00", headerCRC: true}, {flags: flagsReserved}} {
+		f.Add(m.bytes(), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, step uint8) {
+		whole, wr := headerIn(data, len(data))
+		split, sr := headerIn(data, int(step)+1)
+		if whole != split || (wr == nil) != (sr == nil) || wr != nil && wr.Error() != sr.Error() {
+			t.Fatalf("whole: %+v, %v; in pieces of %d: %+v, %v", whole, wr, int(step)+1, split, sr)
+		}
+		if wr == nil && whole.part == inBody && whole.flags&(flagName|flagComment) == 0 {
+			if _, err := gzip.NewReader(bytes.NewReader(append([]byte("\x1f\x8b"), data...))); err != nil {
+				t.Errorf("compress/gzip: %v", err)
+			}
+		}
+	})
+}
+
+// headerIn takes what comes behind the magic of a member, in pieces.
+func headerIn(data []byte, piece int) (f frame, r *Rejection) {
+	f.begin([]byte("\x1f\x8b"))
+	for len(data) > 0 && r == nil && f.part != inBody {
+		p := data[:min(piece, len(data))]
+		for len(p) > 0 && r == nil && f.part != inBody {
+			var n int
+			n, r = f.header(p)
+			p, data = p[n:], data[n:]
+		}
+	}
+	return f, r
+}
+
+// FuzzPax feeds the payload of an extension header alone: the records mean the same
+// however they are split, and nothing that is kept is beyond its bound.
+func FuzzPax(f *testing.F) {
+	for _, s := range []string{
+		record("path", "p") + record("mtime", "1.5"), record("size", "9"), record("GNU.sparse.map", "0,1,5,2"),
+		record("linkpath", ""), "6 a=b\n", "9999999999 path=x\n", "5 =\n\n", record("uname", "\x00"), record("mtime", "-1.000000001"),
+	} {
+		f.Add([]byte(s), uint8(0), false)
+		f.Add([]byte(s), uint8(2), true)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, step uint8, global bool) {
+		whole, wr := paxIn(data, len(data), global)
+		split, sr := paxIn(data, int(step)+1, global)
+		if (wr == nil) != (sr == nil) || wr != nil && wr.Error() != sr.Error() {
+			t.Fatalf("whole: %v; in pieces of %d: %v", wr, int(step)+1, sr)
+		}
+		if !bytes.Equal(whole.name, split.name) || whole.size != split.size || whole.seconds != split.seconds || whole.nsc != split.nsc {
+			t.Fatalf("whole: %+v; in pieces of %d: %+v", whole, int(step)+1, split)
+		}
+		if len(whole.name) > maxName || len(whole.link) > maxName || whole.size < 0 {
+			t.Errorf("kept: %d bytes of a name, %d of a target, size %d", len(whole.name), len(whole.link), whole.size)
+		}
+	})
+}
+
+func paxIn(data []byte, piece int, global bool) (e extension, r *Rejection) {
+	x := records{global: global}
+	for left := int64(len(data)); left > 0 && r == nil; {
+		p := data[:min(int64(max(piece, 1)), left)]
+		r = x.write(p, left, &e)
+		data, left = data[len(p):], left-int64(len(p))
+	}
+	return e, r
 }
