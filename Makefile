@@ -58,10 +58,10 @@ BIG ?= 10000000000
 big:
 	$(GO) test -tags torture -run TestBigUpload -v -timeout 60m ./cmd/bundleup -big.size $(BIG)
 
-## siege: attacks on a daemon on the loopback while honest clients work; what idle
-## connections cost
+## siege: attacks on a daemon on the loopback while honest clients work, and one by one;
+## what idle connections cost
 siege:
-	$(GO) test -tags siege -run 'TestSiege|TestIdleCost' -v -timeout 60m ./cmd/bundleup
+	$(GO) test -tags siege -run 'TestSiege|TestAttacks|TestIdleCost' -v -timeout 60m ./cmd/bundleup
 
 ## bench: Go benchmarks, ready for benchstat
 bench:
