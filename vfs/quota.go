@@ -98,11 +98,11 @@ func (a *area) terms() auth.TenantInfo {
 }
 
 // room reports, as an *Error, why the tenant may not send under the name, which
-// needs so many files more.
-func (a *area) room(ctx context.Context, name string, files int64) error {
+// needs so many bytes and files more.
+func (a *area) room(ctx context.Context, name string, bytes, files int64) error {
 	a.used.mu.Lock()
 	defer a.used.mu.Unlock()
-	return a.over(ctx, "open", name, 0, files)
+	return a.over(ctx, "open", name, bytes, files)
 }
 
 // charge counts n more bytes of a running upload, or reports, as an *Error, why
@@ -135,10 +135,10 @@ func (a *area) accept(n int64) {
 // over holds what the tenant has, and bytes and files more, against its quota.
 // The ledger is locked.
 func (a *area) over(ctx context.Context, op, name string, bytes, files int64) error {
-	terms := a.terms()
-	if terms.Quota == 0 && terms.QuotaFiles == 0 && terms.QuotaDaily == 0 {
+	if !a.isBounded() {
 		return nil
 	}
+	terms := a.terms()
 	if err := a.count(ctx); err != nil {
 		return internal(op, name, fmt.Errorf("count what tenant %s keeps: %w", a.tenant, err))
 	}
@@ -168,14 +168,24 @@ func (a *area) afford(ctx context.Context, name string) (twin int64, err error) 
 	if _, ok := a.info(name); ok {
 		files = 0
 	}
-	err = a.room(ctx, name, files)
-	if err == nil {
+	if err = a.room(ctx, name, 0, files); err == nil && !a.isBounded() {
 		return 0, nil
 	}
-	if r, rerr := a.receipt(ctx, name); rerr == nil && r.Verdict == Accepted {
+	r, rerr := a.receipt(ctx, name)
+	if rerr != nil || r.Verdict != Accepted {
+		return 0, err
+	}
+	// Where there is room for the first bytes and not for the last, too.
+	if a.room(ctx, name, r.Size, files) != nil {
 		return r.Size, nil
 	}
-	return 0, err
+	return 0, nil
+}
+
+// isBounded says that the tenant has a quota.
+func (a *area) isBounded() bool {
+	terms := a.terms()
+	return terms.Quota > 0 || terms.QuotaFiles > 0 || terms.QuotaDaily > 0
 }
 
 // charge counts n bytes that are about to be stored.
@@ -203,7 +213,7 @@ func (u *Upload) affordable(ctx context.Context) error {
 	if u.twin == 0 || u.area.same(ctx, &r) != nil {
 		return nil
 	}
-	return u.area.room(ctx, u.name, 0)
+	return u.area.room(ctx, u.name, 0, 0)
 }
 
 // turnDay starts the daily count anew at midnight UTC.

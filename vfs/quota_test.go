@@ -42,6 +42,11 @@ func TestQuotaOfBytes(t *testing.T) {
 	acme.equal("other bytes under its name", kind(err), "full")
 	acme.equal("nothing beside it", acme.size("/one~2.tgz"), "missing")
 
+	// That holds where there is room for its first bytes, too.
+	w.terms.Quota += 1000
+	acme.equal("repeated with a little room", acme.mustPut("/one.tgz", one).Repeated, true)
+	w.terms.Quota -= 1000
+
 	// Other tenants go on.
 	w.as("globex").mustPut("/two.tgz", two)
 
