@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"bundleup/auth"
 	"bundleup/vfs"
@@ -22,7 +24,6 @@ type request struct {
 	server  *Server
 	account *auth.Account
 	view    vfs.View
-	body    *body // nil: none
 	log     *slog.Logger
 }
 
@@ -71,7 +72,6 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		defer s.recovered(w, r)
-		hold(w, r, s.cfg.Limits.Header)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -110,8 +110,6 @@ func (s *Server) loggedIn(next handler, away func(http.ResponseWriter, *http.Req
 			return
 		}
 		q := &request{Request: r, w: w, server: s, account: account, view: view, log: log}
-		q.body, _ = r.Body.(*body)
-		q.body.trust(s.cfg.Limits.Stall)
 		if err := next(q); err != nil && !errors.Is(err, errAnswered) {
 			q.fail(err)
 		}
@@ -197,6 +195,28 @@ func newID() string {
 	var b [6]byte
 	rand.Read(b[:]) // never fails, by its documentation
 	return hex.EncodeToString(b[:])
+}
+
+// body reads the request's body. A peer that sends nothing for Limits.Stall is
+// gone.
+type body struct {
+	io.Reader
+	control *http.ResponseController
+	stall   time.Duration
+	now     func() time.Time
+}
+
+func (q *request) body() *body {
+	return &body{Reader: q.Request.Body, control: http.NewResponseController(q.w), stall: q.server.cfg.Limits.Stall, now: time.Now}
+}
+
+// Read extends the deadline first. A writer without deadlines, as in tests, has
+// none.
+func (b *body) Read(p []byte) (int, error) {
+	if err := b.control.SetReadDeadline(b.now().Add(b.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return b.Reader.Read(p)
 }
 
 // after is a context for what must be done although the peer has gone.

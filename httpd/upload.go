@@ -112,7 +112,7 @@ func (q *request) send(u *vfs.Upload, from int64) error {
 	if err := http.NewResponseController(q.w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		q.log.Debug("no full duplex", "err", err)
 	}
-	in, buf := q.Request.Body, make([]byte, pieceLen)
+	in, buf := q.body(), make([]byte, pieceLen)
 	for {
 		n, err := in.Read(buf)
 		if n > 0 {
@@ -154,7 +154,7 @@ func (q *request) refuse(u *vfs.Upload, err error) {
 	q.w.Header().Set("Connection", "close")
 	q.fail(err)
 	control := http.NewResponseController(q.w)
-	if control.Flush() != nil || q.body.hurry(drainTime) != nil {
+	if control.Flush() != nil || control.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, q.Request.Body, maxDrain)
