@@ -175,6 +175,9 @@ func (d *Decoder) run(src []byte) (pos int, s Status, err error) {
 		case inSymbols:
 			pos, ok, err = d.symbols(src, pos)
 		case atEnd:
+			if int(d.n/8) > pos {
+				return pos, NeedInput, &CorruptError{Reason: "the restored state has input behind the end of the stream"}
+			}
 			return d.giveBack(pos), Done, nil
 		}
 		switch {
@@ -189,8 +192,8 @@ func (d *Decoder) run(src []byte) (pos int, s Status, err error) {
 	}
 }
 
-// giveBack returns whole bytes behind the stream. They are always src's: earlier
-// input was not enough to see the end.
+// giveBack returns whole bytes behind the stream. They are src's: earlier input was
+// not enough to see the end, unless a restored state was made up.
 func (d *Decoder) giveBack(pos int) int {
 	whole := int(d.n / 8)
 	d.n, d.bits = 0, 0
