@@ -29,6 +29,8 @@ type fakeS3 struct {
 	refuseQuoted     bool // a quoted If-Match fails, as on Ceph RGW
 	ignoreCRC        bool // as Ceph RGW
 	ignoreMD5        bool
+	noUploads        bool                // multipart uploads cannot be listed
+	before           func(*http.Request) // sees every request before it is served; may wait
 
 	mu      sync.Mutex
 	objects map[string]fakeObject
@@ -85,6 +87,9 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	if f.before != nil {
+		f.before(r)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
@@ -96,6 +101,9 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == "GET" && key == "" && q.Has("uploads"):
 		f.count["list uploads"]++
 		out = f.listUploads()
+		if f.noUploads {
+			fail = &fakeError{403, "AccessDenied"}
+		}
 	case r.Method == "GET" && key == "":
 		f.count["list"]++
 		out = f.list(q)
@@ -195,6 +203,9 @@ func (f *fakeS3) part(w http.ResponseWriter, r *http.Request, key string, q url.
 		return nil, &fakeError{404, "NoSuchUpload"}
 	}
 	n, _ := strconv.Atoi(q.Get("partNumber"))
+	if n < 1 || n > 10_000 {
+		return nil, &fakeError{400, "InvalidArgument"}
+	}
 	if source := r.Header.Get("X-Amz-Copy-Source"); source != "" {
 		source, _ = url.PathUnescape(source)
 		_, from, _ := strings.Cut(source, "/")

@@ -246,21 +246,6 @@ func TestEntryCostsLittle(t *testing.T) {
 	}
 }
 
-func TestSchedule(t *testing.T) {
-	s := schedules[currentSchedule]
-	total, n := int64(0), 0
-	for size := s.size(1); size > 0; size = s.size(n + 1) {
-		n++
-		if s.start(n) != total || s.full(total) != n-1 || s.full(total+size-1) != n-1 || size < 5*mib || size > 5<<30 {
-			t.Fatalf("part %d: start %d, want %d; full %d; size %d", n, s.start(n), total, s.full(total), size)
-		}
-		total += size
-	}
-	if n != 10_000 || total < 5<<40 {
-		t.Errorf("%d parts with %d bytes, want 10000 and 5 TiB", n, total)
-	}
-}
-
 // TestMemoryIsBounded sends many uploads at once with a budget for two parts: the
 // rest is spooled, and nobody waits for another.
 func TestMemoryIsBounded(t *testing.T) {

@@ -19,7 +19,9 @@ const maxInline = mib
 
 // writer implements store.Writer, Checkpointer, Aimer and AsideWriter. One part is
 // filled while one is on its way; the worker does what must not keep the peer
-// waiting, in order.
+// waiting, in order. As one job waits at most, the state of a part is durable
+// before Checkpoint returns for the part behind it: whoever takes a state whenever
+// one is due has never more than two parts that a crash could cost.
 type writer struct {
 	s     *Store
 	id    store.ID
