@@ -161,7 +161,9 @@ func (c *copier) records(ctx context.Context, dir store.Key, docs map[store.Key]
 			return nil, err
 		}
 		for name := range i.Docs {
-			docs[i.Key] = append(docs[i.Key], name)
+			if name != unverifiedDoc {
+				docs[i.Key] = append(docs[i.Key], name)
+			}
 		}
 		if i.Dir {
 			below = append(below, i.Key)
@@ -174,6 +176,10 @@ func (c *copier) records(ctx context.Context, dir store.Key, docs map[store.Key]
 	}
 	return docs, nil
 }
+
+// unverifiedDoc lies beside a copy that was not read back yet: whoever begins anew
+// after an interruption reads it back first.
+const unverifiedDoc = "unverified"
 
 // smallDoc is the size up to which a document is sealed with its bundle, in bytes;
 // receipts are far below, indexes may be far above.
@@ -202,9 +208,18 @@ func (c *copier) object(ctx context.Context, o store.Info, names []string) error
 			meta.Docs[name] = doc
 		}
 	}
+	if err := c.dst.PutRecord(ctx, o.Key, unverifiedDoc, nil); err != nil {
+		return err
+	}
 	sum, err := c.transfer(ctx, in, meta)
+	if sum == nil { // nothing was sealed
+		return errors.Join(err, c.dst.RemoveRecord(context.WithoutCancel(ctx), o.Key, unverifiedDoc))
+	}
 	if err == nil {
 		err = c.verify(ctx, o.Key, sum)
+	}
+	if err == nil {
+		err = c.dst.RemoveRecord(ctx, o.Key, unverifiedDoc)
 	}
 	if err == nil {
 		c.copied++
@@ -230,7 +245,8 @@ func (c *copier) small(ctx context.Context, m medium, key store.Key, name string
 	return io.ReadAll(io.NewSectionReader(d, 0, d.Info().Size))
 }
 
-// transfer copies the bytes and seals them if they are those of the receipt.
+// transfer copies the bytes and seals them if they are those of the receipt. Without
+// a sum it did not come to that.
 func (c *copier) transfer(ctx context.Context, in store.Object, meta store.Meta) (sum []byte, err error) {
 	key := in.Info().Key
 	w, err := c.dst.Create(ctx, store.NewID(time.Now()), key)
@@ -299,11 +315,25 @@ func digestOf(ctx context.Context, o store.Object) ([]byte, error) {
 }
 
 // same compares a bundle with one that is there: by the receipts, which hold the
-// digests, and else byte by byte.
+// digests, where that one was read back, and else byte by byte.
 func (c *copier) same(ctx context.Context, a, b store.Object) error {
 	key := a.Info().Key
 	if c.bar != nil {
 		c.bar.skip(a.Info().Size)
+	}
+	_, err := c.dst.Record(ctx, key, unverifiedDoc)
+	if err == nil {
+		sum, err := digestOf(ctx, a)
+		if err == nil {
+			err = c.verify(ctx, key, sum)
+		}
+		if err == nil {
+			err = c.dst.RemoveRecord(ctx, key, unverifiedDoc)
+		}
+		return err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	x, xerr := c.src.Record(ctx, key, "receipt.json")
 	y, yerr := c.dst.Record(ctx, key, "receipt.json")

@@ -1,58 +1,95 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
+var nodesSize = flag.Int64("nodes.size", 150_000_000, "bytes of the bundle that goes through two daemons into S3")
+
+// costOfKill is what a killed daemon may cost of an upload of less than 7 GiB: the
+// part that is filled and the one on its way, and one write that was not answered.
+const costOfKill = 16<<20 + 256<<10
+
 // TestGatewayTwoNodes sends one bundle with OpenSSH's sftp to two daemons over one
 // storage; the daemon at hand is killed twice, and the other one goes on each time.
+// Every byte that is sent twice is counted: by what each daemon received, and by the
+// offset at which the other one goes on.
 func TestGatewayTwoNodes(t *testing.T) {
+	n := newNodes(t, gatewayList(t))
+	n.bundle(*nodesSize)
+	n.start(0)
+	n.start(1)
+	n.cut("put", 0, n.size/4)
+	n.cut("reput", 1, n.size/2)
+	out, err := n.sftp(0, "acme", "reput "+n.file+" big.tgz\nget receipts/big.tgz.json "+n.dir+"/receipt.json\n")
+	if err != nil {
+		t.Fatalf("reput: %v\n%s", err, out)
+	}
+	n.took += n.received(0)
+	t.Logf("reput through the first daemon: exit 0")
+	if n.took != n.size+n.twice {
+		t.Errorf("the daemons received %d bytes, want %d and %d twice", n.took, n.size, n.twice)
+	}
+	t.Logf("%d bytes, %d received by three daemons, %d of them twice; %d on the wire", n.size, n.took, n.twice, n.wire.Load())
+	receipt, err := os.ReadFile(n.dir + "/receipt.json")
+	if err != nil || !bytes.Contains(receipt, []byte(n.want)) || !bytes.Contains(receipt, []byte(`"resumes": 2`)) {
+		t.Errorf("receipt: %v\n%s", err, receipt)
+	}
+	if got := n.sum(0); got != n.want {
+		t.Errorf("support reads a bundle with the SHA-256 %s, want %s", got, n.want)
+	}
+	t.Logf("SHA-256 as sent, in the receipt and as support reads it: %s", n.want)
+}
+
+func gatewayList(t *testing.T) []string {
+	t.Helper()
 	endpoints := os.Getenv("BUNDLEUP_S3_ENDPOINTS")
 	if endpoints == "" {
 		t.Skip("BUNDLEUP_S3_ENDPOINTS is not set: make test-s3 sets it")
 	}
-	n := newNodes(t, strings.Split(endpoints, ","))
-	n.start(0)
-	n.start(1)
-	n.send("put", 0, n.size/4)
-	n.send("reput", 1, n.size/2)
-	n.start(0)
-	n.send("reput", 0, 0)
-	if got := n.sum(0); got != n.want {
-		t.Errorf("support reads a bundle with the SHA-256 %s, want %s", got, n.want)
-	}
-	twice := n.wire.Load() - n.size
-	t.Logf("%d bytes sent, %d of the bundle, %d twice or for the protocol", n.wire.Load(), n.size, twice)
-	// Twice the part that is filled and the one on its way; SSH and SFTP cost less
-	// than one in a hundred.
-	if limit := 2*2*(16<<20) + n.size/100 + 1<<20; twice > limit {
-		t.Errorf("%d bytes were sent beyond the bundle, want at most %d", twice, limit)
-	}
+	return strings.Split(endpoints, ",")
 }
 
-// nodes are two daemons and the bundle that they get.
+// nodes are two daemons over one storage, and the bundle that they get.
 type nodes struct {
 	*testing.T
-	dir   string
-	bin   string
-	ports [2]string
-	run   [2]*exec.Cmd
-	size  int64
-	want  string
+	dir     string
+	bin     string
+	prefix  string
+	ports   [2]string
+	metrics [2]string
+	run     [2]*exec.Cmd
+	doors   [2]string
+
+	file string // the bundle
+	size int64
+	want string // its SHA-256
+
+	gate  sync.Mutex   // held: nothing comes through the doors
 	wire  atomic.Int64 // bytes that clients sent, through the counting doors
-	doors [2]string
+	kept  int64        // where the next daemon goes on
+	took  int64        // bytes of the bundle that daemons received
+	twice int64        // of them those that were received before
 }
 
 func newNodes(t *testing.T, endpoints []string) *nodes {
@@ -66,23 +103,17 @@ func newNodes(t *testing.T, endpoints []string) *nodes {
 	accounts := filepath.Join(n.dir, "accounts.yaml")
 	n.do(n.bin, "account", "add", "acme", "--accounts", accounts, "--role", "customer", "--tenant", "acme", "--key", n.dir+"/key.pub")
 	n.do(n.bin, "account", "add", "desk", "--accounts", accounts, "--role", "support", "--key", n.dir+"/key.pub")
-	prefix := fmt.Sprint("nodes-", time.Now().UnixNano())
+	n.prefix = fmt.Sprint("nodes-", time.Now().UnixNano())
 	for i := range n.ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.ports[i] = l.Addr().String()
-		l.Close()
+		n.ports[i], n.metrics[i] = n.unused(), n.unused()
 		n.doors[i] = n.count(n.ports[i])
-		cfg := fmt.Sprintf("ssh: {listen: [%q], host_keys: [%q]}\ndata_dir: %s/%d\naccounts: %s\nhttp: {listen: []}\nmetrics: {listen: []}\n"+
+		cfg := fmt.Sprintf("ssh: {listen: [%q], host_keys: [%q]}\ndata_dir: %s/%d\naccounts: %s\nhttp: {listen: []}\nmetrics: {listen: [%q]}\n"+
 			"storage: {kind: s3, s3: {bucket: test, prefix: %s, endpoint: %q, path_style: true, lease: 2s}}\n",
-			n.ports[i], n.dir+"/host", n.dir, i, accounts, prefix, endpoints[i%len(endpoints)])
+			n.ports[i], n.dir+"/host", n.dir, i, accounts, n.metrics[i], n.prefix, endpoints[i%len(endpoints)])
 		if err := os.WriteFile(n.config(i), []byte(cfg), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	n.bundle()
 	t.Cleanup(func() {
 		for _, c := range n.run {
 			n.kill(c)
@@ -100,27 +131,41 @@ func (n *nodes) do(name string, args ...string) {
 	}
 }
 
-// bundle makes one that does not compress.
-func (n *nodes) bundle() {
+// unused is an address where nobody listens.
+func (n *nodes) unused() string {
 	n.Helper()
-	data, err := os.Create(filepath.Join(n.dir, "dump.bin"))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		n.Fatal(err)
 	}
-	_, err = io.CopyN(data, rand.Reader, 150<<20)
-	if err := data.Close(); err != nil {
-		n.Fatal(err)
-	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// bundle makes one of about size bytes that does not compress.
+func (n *nodes) bundle(size int64) {
+	n.Helper()
+	n.file = filepath.Join(n.dir, "big.tgz")
+	f, err := os.Create(n.file)
 	if err != nil {
 		n.Fatal(err)
 	}
-	file := filepath.Join(n.dir, "big.tgz")
-	n.do("tar", "-C", n.dir, "-czf", file, "dump.bin")
-	b, err := os.ReadFile(file)
+	h := sha256.New()
+	z, err := gzip.NewWriterLevel(io.MultiWriter(f, h), gzip.NoCompression)
 	if err != nil {
 		n.Fatal(err)
 	}
-	n.size, n.want = int64(len(b)), fmt.Sprintf("%x", sha256.Sum256(b))
+	w := tar.NewWriter(z)
+	err1 := w.WriteHeader(&tar.Header{Name: "dump.bin", Mode: 0o644, Size: size, ModTime: time.Now()})
+	_, err2 := io.CopyN(w, rand.Reader, size)
+	if err := errors.Join(err1, err2, w.Close(), z.Close(), f.Close()); err != nil {
+		n.Fatal(err)
+	}
+	i, err := os.Stat(n.file)
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.size, n.want = i.Size(), fmt.Sprintf("%x", h.Sum(nil))
 }
 
 // count is a door to a daemon that counts what clients send.
@@ -142,7 +187,7 @@ func (n *nodes) count(to string) string {
 				continue
 			}
 			go func() { defer c.Close(); io.Copy(c, d) }()
-			go func() { defer d.Close(); io.Copy(&counted{d, &n.wire}, c) }()
+			go func() { defer d.Close(); io.Copy(&counted{d, n}, c) }()
 		}
 	}()
 	return l.Addr().String()
@@ -150,12 +195,14 @@ func (n *nodes) count(to string) string {
 
 type counted struct {
 	io.Writer
-	n *atomic.Int64
+	n *nodes
 }
 
 func (c *counted) Write(p []byte) (int, error) {
+	c.n.gate.Lock()
+	defer c.n.gate.Unlock()
 	n, err := c.Writer.Write(p)
-	c.n.Add(int64(n))
+	c.n.wire.Add(int64(n))
 	return n, err
 }
 
@@ -185,40 +232,127 @@ func (n *nodes) kill(c *exec.Cmd) {
 	}
 }
 
-// send runs sftp, and kills its daemon when so many bytes came through the doors
-// altogether; 0 lets it end.
-func (n *nodes) send(command string, i int, until int64) {
+// client gives the options of OpenSSH's clients.
+func (n *nodes) client(address string, args ...string) []string {
+	_, port, _ := net.SplitHostPort(address)
+	return append([]string{"-o", "Port=" + port, "-i", n.dir + "/key", "-o", "StrictHostKeyChecking=no",
+		"-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"}, args...)
+}
+
+// sftp runs a batch through a door and gives what it printed.
+func (n *nodes) sftp(i int, account, batch string) (string, error) {
+	c := exec.Command("sftp", n.client(n.doors[i], "-b", "-", account+"@127.0.0.1")...)
+	c.Stdin = strings.NewReader(batch)
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// ssh runs one command as support.
+func (n *nodes) ssh(i int, command string) string {
 	n.Helper()
-	_, port, _ := net.SplitHostPort(n.doors[i])
-	c := exec.Command("sftp", "-b", "-", "-P", port, "-i", n.dir+"/key", "-o", "StrictHostKeyChecking=no",
-		"-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "acme@127.0.0.1")
-	c.Stdin = strings.NewReader(command + " " + n.dir + "/big.tgz big.tgz\n")
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Start(); err != nil {
-		n.Fatal(err)
+	out, err := exec.Command("ssh", n.client(n.doors[i], "-n", "desk@127.0.0.1", command)...).CombinedOutput()
+	if err != nil {
+		n.Fatalf("%s: %v\n%s", command, err, out)
 	}
-	for until > 0 && n.wire.Load() < until {
+	return string(out)
+}
+
+// cut sends the bundle, and kills the daemon when so many bytes came through the
+// doors altogether. What came through before is received; then it is asked what
+// the other daemon has of it.
+func (n *nodes) cut(command string, i int, until int64) {
+	n.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := n.sftp(i, "acme", command+" "+n.file+" big.tgz\n")
+		ended <- err
+	}()
+	for n.wire.Load() < until {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if until > 0 {
-		n.kill(n.run[i])
+	n.gate.Lock()
+	got := n.received(i)
+	for before := int64(-1); before != got; got = n.received(i) {
+		before = got
+		time.Sleep(10 * time.Millisecond)
 	}
-	if err := c.Wait(); (err == nil) != (until == 0) {
-		n.Fatalf("%s: %v\n%s", command, err, &out)
+	n.kill(n.run[i])
+	n.gate.Unlock()
+	if err := <-ended; err == nil {
+		n.Fatalf("%s: the client did not see that its daemon is dead", command)
 	}
+	at := n.kept + got
+	n.took += got
+	if n.run[1-i].ProcessState != nil {
+		n.start(1 - i) // it was killed before
+	}
+	n.kept = n.listed(1 - i)
+	n.twice += at - n.kept
+	n.Logf("%s through daemon %d, killed at %d: the other one has %d, %d are sent twice", command, i+1, at, n.kept, at-n.kept)
+	if at-n.kept > costOfKill {
+		n.Errorf("a kill cost %d bytes, want at most %d", at-n.kept, costOfKill)
+	}
+}
+
+// received is how many bytes of uploads a daemon got since it was started.
+func (n *nodes) received(i int) int64 {
+	n.Helper()
+	return n.metric(i, "bundleup_upload_received_bytes_total")
+}
+
+// metric reads one number that has no labels.
+func (n *nodes) metric(i int, name string) int64 {
+	n.Helper()
+	r, err := http.Get("http://" + n.metrics[i] + "/metrics")
+	if err != nil {
+		n.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(b)
+	if err != nil || m == nil {
+		n.Fatalf("%s: %v", name, err)
+	}
+	v, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		n.Fatal(err)
+	}
+	return int64(v)
+}
+
+// listed is the size of the unfinished upload as the customer sees it.
+func (n *nodes) listed(i int) int64 {
+	n.Helper()
+	out, err := n.sftp(i, "acme", "ls -l big.tgz\n")
+	m := regexp.MustCompile(`(?m)^-\S+\s+\S+\s+\S+\s+\S+\s+(\d+)`).FindStringSubmatch(out)
+	if err != nil || m == nil {
+		n.Fatalf("ls: %v\n%s", err, out)
+	}
+	size, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		n.Fatal(err)
+	}
+	return size
 }
 
 // sum reads the bundle as support and gives its digest.
 func (n *nodes) sum(i int) string {
 	n.Helper()
-	_, port, _ := net.SplitHostPort(n.ports[i])
 	file := filepath.Join(n.dir, "got.tgz")
-	n.do("scp", "-q", "-P", port, "-i", n.dir+"/key", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-		"-o", "LogLevel=ERROR", "desk@127.0.0.1:/acme/big.tgz", file)
-	b, err := os.ReadFile(file)
+	n.do("scp", n.client(n.ports[i], "-q", "desk@127.0.0.1:/acme/big.tgz", file)...)
+	return n.digest(file)
+}
+
+func (n *nodes) digest(file string) string {
+	n.Helper()
+	f, err := os.Open(file)
 	if err != nil {
 		n.Fatal(err)
 	}
-	return fmt.Sprintf("%x", sha256.Sum256(b))
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		n.Fatal(err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
 }

@@ -29,7 +29,11 @@ type fakeS3 struct {
 	refuseQuoted     bool // a quoted If-Match fails, as on Ceph RGW
 	ignoreCRC        bool // as Ceph RGW
 	ignoreMD5        bool
+	ignoreNoneMatch  bool                // of puts
+	ignoreMatch      bool                // of puts
+	ignoreGetMatch   bool                // If-Match of gets
 	noUploads        bool                // multipart uploads cannot be listed
+	noList           bool                // nor can objects
 	before           func(*http.Request) // sees every request before it is served; may wait
 
 	mu      sync.Mutex
@@ -107,6 +111,9 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == "GET" && key == "":
 		f.count["list"]++
 		out = f.list(q)
+		if f.noList {
+			fail = &fakeError{403, "AccessDenied"}
+		}
 	case r.Method == "POST" && q.Has("uploads"):
 		f.count["create"]++
 		f.made++
@@ -155,6 +162,12 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *fakeS3) condition(r *http.Request, key string) *fakeError {
 	o, ok := f.objects[key]
 	match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
+	if f.ignoreNoneMatch {
+		none = ""
+	}
+	if f.ignoreMatch && r.Method == "PUT" || f.ignoreGetMatch && r.Method == "GET" {
+		match = ""
+	}
 	if f.refuseQuoted && strings.HasPrefix(match, `"`) {
 		return &fakeError{412, "PreconditionFailed"}
 	}

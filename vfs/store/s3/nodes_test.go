@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -272,16 +273,48 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestOneNodeStorage(t *testing.T) {
-	f := newFake()
-	f.ignoreConditions = true
-	opts := options(t, f.serve(t))
-	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrOneNode) {
-		t.Errorf("got %v, want ErrOneNode", err)
+// TestProbe: each guarantee that is missing is seen, and only what several daemons
+// need keeps the Store from opening.
+func TestProbe(t *testing.T) {
+	all := Guarantees{Create: true, Replace: true, Read: true, CRC32C: true, MD5: true, List: true, Uploads: true}
+	for _, tc := range []struct {
+		name    string
+		fake    func(*fakeS3)
+		missing func(*Guarantees)
+		opens   error
+	}{
+		{"all", func(*fakeS3) {}, func(*Guarantees) {}, nil},
+		{"conditions", func(f *fakeS3) { f.ignoreConditions = true }, func(g *Guarantees) { g.Create, g.Replace = false, false }, ErrOneNode},
+		{"If-None-Match", func(f *fakeS3) { f.ignoreNoneMatch = true }, func(g *Guarantees) { g.Create = false }, ErrOneNode},
+		{"If-Match", func(f *fakeS3) { f.ignoreMatch = true }, func(g *Guarantees) { g.Replace = false }, ErrOneNode},
+		{"If-Match of gets", func(f *fakeS3) { f.ignoreGetMatch = true }, func(g *Guarantees) { g.Read = false }, nil},
+		{"CRC32C", func(f *fakeS3) { f.ignoreCRC = true }, func(g *Guarantees) { g.CRC32C = false }, nil},
+		{"MD5", func(f *fakeS3) { f.ignoreMD5 = true }, func(g *Guarantees) { g.MD5 = false }, nil},
+		{"both digests", func(f *fakeS3) { f.ignoreCRC, f.ignoreMD5 = true, true }, func(g *Guarantees) { g.CRC32C, g.MD5 = false, false }, nil},
+		{"list of uploads", func(f *fakeS3) { f.noUploads = true }, func(g *Guarantees) { g.Uploads = false }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFake()
+			tc.fake(f)
+			opts := options(t, f.serve(t))
+			want := all
+			tc.missing(&want)
+			if g, err := Probe(t.Context(), opts); err != nil || g != want {
+				t.Errorf("got %+v, %v, want %+v", g, err, want)
+			}
+			s, err := Open(t.Context(), opts)
+			if !errors.Is(err, tc.opens) {
+				t.Errorf("open: %v, want %v", err, tc.opens)
+			}
+			if err == nil {
+				s.Close()
+			}
+		})
 	}
-	g, err := Probe(t.Context(), opts)
-	if err != nil || g.MultiNode() || !g.Read || !g.CRC32C || !g.MD5 {
-		t.Errorf("got %+v, %v", g, err)
+	f := newFake()
+	f.noList = true
+	if _, err := Probe(t.Context(), options(t, f.serve(t))); err == nil || !strings.Contains(err.Error(), "ListBucket") {
+		t.Errorf("without the right to list: %v", err)
 	}
 }
 
