@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"bundleup/vfs/store"
@@ -36,8 +37,20 @@ func (a *area) publish(ctx context.Context, w store.Writer, r Receipt, mtime tim
 		if first := a.same(ctx, &r); first != nil {
 			return first, w.Discard(ctx)
 		}
+		if n == 1 {
+			r.Promised = a.promised(ctx, r.Name)
+		}
 	}
 	return nil, fmt.Errorf("publish %q: %d bundles have that name: %w", r.Name, maxNumbered, store.ErrExist)
+}
+
+// promised reports that a name which cannot be had has no bundle.
+func (a *area) promised(ctx context.Context, name string) bool {
+	o, err := a.open(ctx, name)
+	if err == nil {
+		o.Close()
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // same is the receipt of the bundle that stands where r wants to be, if it has the

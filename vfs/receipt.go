@@ -47,6 +47,9 @@ type Receipt struct {
 	// Repeated says that the same bytes had been accepted before and this is
 	// the first receipt. It is not stored.
 	Repeated bool `json:"-"`
+	// Promised says that the bundle is kept beside a name which no bundle had:
+	// another upload was under way for it. It is not stored.
+	Promised bool `json:"-"`
 }
 
 // RejectionInfo is a bundle.Rejection as a receipt tells it.
@@ -65,6 +68,8 @@ func (r *Receipt) Notice() string {
 	switch {
 	case r.Repeated:
 		return fmt.Sprintf("%s had been accepted before with the same content: nothing to do", r.StoredAs)
+	case r.Promised:
+		return fmt.Sprintf("%s is the name of another upload that is under way: this one is kept beside it as %s", r.Name, r.StoredAs)
 	case r.StoredAs != "" && r.StoredAs != r.Name:
 		return fmt.Sprintf("%s had been accepted before with other content: this one is kept beside it as %s", r.Name, r.StoredAs)
 	}

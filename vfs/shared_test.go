@@ -122,3 +122,25 @@ func TestOpenElsewhere(t *testing.T) {
 	b.equal("kind", kind(err), "internal")
 	b.contains("text", explain(err), "storage is not answering")
 }
+
+// TestPromisedName: a name that is promised to an upload on another node has no
+// bundle: the notice must not say that something had been accepted.
+func TestPromisedName(t *testing.T) {
+	a, _, c := nodes(t)
+	seals := 0
+	c.Before = func(op store.Op, _ string) error {
+		if op == store.OpSeal {
+			if seals++; seals == 1 {
+				return store.ErrExist
+			}
+		}
+		return nil
+	}
+	r := a.mustPut("X.tgz", tgz(t, 5_000, 1))
+	a.equal("stored as", r.StoredAs, "X~2.tgz")
+	a.equal("notice", r.Notice(), "X.tgz is the name of another upload that is under way: this one is kept beside it as X~2.tgz")
+	c.Before = nil
+	a.mustPut("X.tgz", tgz(t, 5_000, 2))
+	r = a.mustPut("X.tgz", tgz(t, 5_000, 3))
+	a.equal("notice", r.Notice(), "X.tgz had been accepted before with other content: this one is kept beside it as X~3.tgz")
+}

@@ -8,9 +8,9 @@ import (
 // clock is the time by which leases are judged: the storage's, which all nodes
 // share, however their own clocks go. It is followed from the Date of answers.
 type clock struct {
-	now func() time.Time // fixed, for tests; nil: the storage's
-	off atomic.Int64     // nanoseconds that the storage is ahead
-	set atomic.Bool
+	now   func() time.Time // fixed, for tests; nil: the storage's
+	local func() time.Time // the node's own
+	off   atomic.Int64     // nanoseconds that the storage is ahead
 }
 
 // skewFrom is the difference to the storage from which on it is corrected: the
@@ -19,12 +19,11 @@ const skewFrom = 2 * time.Second
 
 // heard learns the storage's time from an answer.
 func (c *clock) heard(server time.Time) {
-	d := time.Until(server)
+	d := server.Sub(c.local())
 	if d < skewFrom && d > -skewFrom {
 		d = 0
 	}
 	c.off.Store(int64(d))
-	c.set.Store(true)
 }
 
 // Now is the storage's time.
@@ -32,5 +31,5 @@ func (c *clock) Now() time.Time {
 	if c.now != nil {
 		return c.now()
 	}
-	return time.Now().Add(time.Duration(c.off.Load()))
+	return c.local().Add(time.Duration(c.off.Load()))
 }

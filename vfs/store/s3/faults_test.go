@@ -3,12 +3,14 @@ package s3
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +41,7 @@ const (
 	faultHang    fault = "hang"
 	faultCut     fault = "cut body"
 	faultBody200 fault = "200 with an error body"
+	faultSkewed  fault = "403 for a skewed clock"
 )
 
 const slowDown = `<Error><Code>SlowDown</Code><Message>later</Message></Error>`
@@ -120,6 +123,10 @@ func (f *faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(rec.Code)
 		w.Write(rec.Body.Bytes()[:rec.Body.Len()/2])
 		panic(http.ErrAbortHandler)
+	case faultSkewed:
+		io.Copy(io.Discard, r.Body)
+		w.WriteHeader(403)
+		io.WriteString(w, `<Error><Code>RequestTimeTooSkewed</Code><Message>what time is it</Message></Error>`)
 	case faultBody200:
 		io.Copy(io.Discard, r.Body)
 		io.WriteString(w, `<?xml version="1.0"?>`+slowDown)
@@ -141,31 +148,74 @@ var requests = map[string]func(*http.Request) bool{
 	"head":     func(r *http.Request) bool { return r.Method == "HEAD" },
 }
 
+// ground is a storage on which the fault matrix runs, with an upload of several
+// parts that is saved halfway.
+type ground struct {
+	url     func(t *testing.T) string
+	prefix  string
+	sched   int
+	block   int
+	data    []byte
+	timeout time.Duration
+}
+
+// grounds are the fake and, where make test-s3 started them, real gateways. Those
+// want parts of 5 MiB.
+func grounds(t *testing.T) map[string]ground {
+	digits := []byte("0123456789")
+	g := map[string]ground{"fake": {
+		url:   func(t *testing.T) string { return newFake().serve(t) },
+		sched: tiny, block: 4, data: bytes.Repeat(digits, 10), timeout: 300 * time.Millisecond,
+	}}
+	if list := os.Getenv("BUNDLEUP_S3_ENDPOINTS"); list != "" {
+		first, _, _ := strings.Cut(list, ",")
+		g["gateway"] = ground{
+			url:    func(*testing.T) string { return first },
+			prefix: fmt.Sprintf("faults-%d/", time.Now().UnixNano()),
+			sched:  least, data: bytes.Repeat(digits, 6*mib/5), timeout: 2 * time.Second,
+		}
+	}
+	return g
+}
+
+// least is a schedule of the smallest parts that S3 takes.
+const least = -2
+
+// store opens one behind a proxy, alone below its prefix.
+func (g ground) store(t *testing.T, tries int) (*Store, *faults) {
+	t.Helper()
+	f, url := newFaults(t, g.url(t))
+	opts := options(t, url)
+	opts.Timeout, opts.schedule, opts.block, opts.Tries = g.timeout, g.sched, g.block, tries
+	if g.prefix != "" {
+		opts.Prefix = g.prefix + strings.NewReplacer(" ", "-", "/", "-").Replace(t.Name())
+	}
+	opts.Lease = max(time.Second, 2*g.timeout)
+	return openStore(t, opts), f
+}
+
 // TestFaultsOnce: one disturbed request of any kind costs a retry and nothing else:
 // the upload is sealed, its bytes and documents are right, and nothing is left.
 func TestFaultsOnce(t *testing.T) {
-	data := bytes.Repeat([]byte("0123456789"), 10)
-	for name, pick := range requests {
-		for _, kind := range []fault{faultBefore, faultAfter, faultHang, faultCut, faultBody200} {
-			if kind == faultBody200 && name != "complete" || kind == faultCut && name == "head" {
-				continue // only there S3 does it; an answer without a body
-			}
-			t.Run(name+"/"+string(kind), func(t *testing.T) {
-				t.Parallel()
-				f, url := newFaults(t, newFake().serve(t))
-				opts := options(t, url)
-				opts.Timeout = 300 * time.Millisecond
-				opts.schedule, opts.block = tiny, 4
-				s := openStore(t, opts)
-				f.on(kind, 1, pick)
-				upload(t, s, "acme/X.tgz", data)
-				check(t, s, "acme/X.tgz", data)
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				if f.hits == 0 && name != "object" {
-					t.Error("no request was disturbed")
+	for where, g := range grounds(t) {
+		for name, pick := range requests {
+			for _, kind := range []fault{faultBefore, faultAfter, faultHang, faultCut, faultBody200, faultSkewed} {
+				if kind == faultBody200 && name != "complete" || (kind == faultCut || kind == faultSkewed) && name == "head" {
+					continue // only there S3 does it; an answer without a body
 				}
-			})
+				t.Run(where+"/"+name+"/"+string(kind), func(t *testing.T) {
+					t.Parallel()
+					s, f := g.store(t, 3)
+					f.on(kind, 1, pick)
+					upload(t, s, "acme/X.tgz", g.data)
+					check(t, s, "acme/X.tgz", g.data)
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					if f.hits == 0 && name != "object" {
+						t.Error("no request was disturbed")
+					}
+				})
+			}
 		}
 	}
 }
@@ -213,45 +263,54 @@ func check(t *testing.T, s *Store, key store.Key, data []byte) {
 // what was kept is kept, nothing is visible, and when it answers again the upload
 // goes on.
 func TestOutage(t *testing.T) {
-	data := bytes.Repeat([]byte("0123456789"), 10)
-	for name, pick := range map[string]func(*http.Request) bool{
-		"everything": func(*http.Request) bool { return true }, "part": requests["part"], "state": requests["state"],
-		"complete": requests["complete"], "claim": requests["claim"], "document": requests["document"],
-	} {
-		for _, kind := range []fault{faultBefore, faultAfter, faultHang} {
-			t.Run(name+"/"+string(kind), func(t *testing.T) {
-				t.Parallel()
-				f, url := newFaults(t, newFake().serve(t))
-				opts := options(t, url)
-				opts.Timeout, opts.schedule, opts.block, opts.Lease = 200*time.Millisecond, tiny, 4, time.Second
-				s := openStore(t, opts)
-				id := store.NewID(time.Now())
-				w, err := s.Create(t.Context(), id, "acme/X.tgz")
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.Write(data[:50])
-				if err := w.Save(t.Context(), []byte("kept")); err != nil {
-					t.Fatal(err)
-				}
-				f.on(kind, 1000, pick)
-				_, err = w.Write(data[50:])
-				if err == nil {
-					err = w.Seal(t.Context(), "acme/X.tgz", store.Meta{Docs: map[string][]byte{"receipt.json": []byte("{}")}})
-				}
-				if err == nil && name == "complete" && kind == faultAfter {
-					check(t, s, "acme/X.tgz", data) // the object told that it was applied
-					return
-				}
-				if !errors.Is(err, store.ErrUnavailable) {
-					t.Fatalf("got %v, want ErrUnavailable", err)
-				}
-				w.Close()
-				f.on("", 0, nil)
-				goOn(t, s, id, data)
-			})
+	for where, g := range grounds(t) {
+		for name, pick := range map[string]func(*http.Request) bool{
+			"everything": func(*http.Request) bool { return true }, "part": requests["part"], "state": requests["state"],
+			"complete": requests["complete"], "claim": requests["claim"], "document": requests["document"],
+		} {
+			for _, kind := range []fault{faultBefore, faultAfter, faultHang, faultCut} {
+				t.Run(where+"/"+name+"/"+string(kind), func(t *testing.T) {
+					t.Parallel()
+					outage(t, g, name, kind, pick)
+				})
+			}
 		}
 	}
+}
+
+func outage(t *testing.T, g ground, name string, kind fault, pick func(*http.Request) bool) {
+	s, f := g.store(t, 2)
+	id, half := store.NewID(time.Now()), len(g.data)/2
+	w, err := s.Create(t.Context(), id, "acme/X.tgz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Write(g.data[:half])
+	do(t, err, w.Save(t.Context(), []byte("kept")))
+	f.on(kind, 1000, pick)
+	_, err = w.Write(g.data[half:])
+	if err == nil {
+		err = w.Seal(t.Context(), "acme/X.tgz", store.Meta{Docs: map[string][]byte{"receipt.json": []byte("{}")}})
+	}
+	f.mu.Lock()
+	hits := f.hits
+	f.mu.Unlock()
+	if hits == 0 {
+		t.Fatal("no request was disturbed")
+	}
+	applied := kind == faultAfter || kind == faultCut
+	if err == nil && applied {
+		w.Close()
+		f.on("", 0, nil)
+		check(t, s, "acme/X.tgz", g.data) // what is there told that it was applied
+		return
+	}
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("got %v, want ErrUnavailable", err)
+	}
+	w.Close()
+	f.on("", 0, nil)
+	goOn(t, s, id, g.data)
 }
 
 // goOn finishes an upload that was cut short, or finds it sealed.
@@ -265,8 +324,8 @@ func goOn(t *testing.T, s *Store, id store.ID, data []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(state) != "kept" || off != 50 {
-		t.Fatalf("resumed %q at %d, want %q at 50", state, off, "kept")
+	if half := int64(len(data) / 2); string(state) != "kept" || off != half {
+		t.Fatalf("resumed %q at %d, want %q at %d", state, off, "kept", half)
 	}
 	if _, err := s.Open(t.Context(), "acme/X.tgz"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is visible: %v", err)

@@ -101,17 +101,47 @@ func TestLeaseIsRespected(t *testing.T) {
 }
 
 // TestSkewedClock: the storage's clock counts, a node's own may be wrong by hours.
+// A gateway would judge signatures by the clock that it has, so this is for the fake.
 func TestSkewedClock(t *testing.T) {
-	fault, url := newFaults(t, newFake().serve(t))
-	fault.skew = -3 * time.Hour
-	opts := options(t, url)
-	opts.schedule, opts.block, opts.Lease = tiny, 4, time.Second
-	s := openStore(t, opts)
-	if d := time.Until(s.clock.Now()); d > -2*time.Hour {
-		t.Errorf("the clock is %v ahead, want 3 hours behind", d)
+	data := bytes.Repeat([]byte("x"), 50)
+	for _, skew := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
+		fault, url := newFaults(t, newFake().serve(t))
+		fault.skew = skew
+		opts := options(t, url)
+		opts.schedule, opts.block, opts.Lease = tiny, 4, time.Second
+		s := openStore(t, opts)
+		if d := time.Until(s.clock.Now()) - skew; d < -time.Hour || d > time.Hour {
+			t.Errorf("the clock is %v from the storage's", d)
+		}
+		upload(t, s, "acme/X.tgz", data)
+		check(t, s, "acme/X.tgz", data)
 	}
-	upload(t, s, "acme/X.tgz", bytes.Repeat([]byte("x"), 50))
-	check(t, s, "acme/X.tgz", bytes.Repeat([]byte("x"), 50))
+}
+
+// TestSkewedNodes: nodes whose own clocks are hours apart judge a lease alike, for
+// both follow the storage's.
+func TestSkewedNodes(t *testing.T) {
+	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+		opts := options(t, newFake().serve(t))
+		opts.schedule, opts.block, opts.Lease = tiny, 4, time.Second
+		a := openStore(t, opts)
+		opts.local = func() time.Time { return time.Now().Add(skew) }
+		b := openStore(t, opts)
+		id, w := mustCreate(t, a, "acme/X.tgz", []byte("0123456789"))
+		do(t, w.Save(t.Context(), nil))
+		if _, _, _, err := b.Resume(t.Context(), id); !errors.Is(err, store.ErrBusy) {
+			t.Errorf("a clock that is %v off: got %v, want ErrBusy", skew, err)
+		}
+		do(t, w.Close())
+		w, _, off, err := b.Resume(t.Context(), id)
+		if err != nil || off != 10 {
+			t.Fatalf("a clock that is %v off, after the release: %d, %v", skew, off, err)
+		}
+		if _, _, _, err := a.Resume(t.Context(), id); !errors.Is(err, store.ErrBusy) {
+			t.Errorf("the other way round: got %v, want ErrBusy", err)
+		}
+		do(t, w.Discard(t.Context()))
+	}
 }
 
 // TestOneWinner: of many seals of one name on two nodes one wins, also where only

@@ -82,6 +82,7 @@ type Options struct {
 
 	schedule int // for tests; 0 is the current one
 	block    int
+	local    func() time.Time
 }
 
 // Report counts what Open found and repaired.
@@ -153,6 +154,9 @@ func (o *Options) check() error {
 	setDefault(&o.schedule, currentSchedule)
 	setDefault(&o.block, blockSize)
 	setDefault(&o.Spool, os.TempDir())
+	if o.local == nil {
+		o.local = time.Now
+	}
 	switch {
 	case o.Bucket == "":
 		return errors.New("the bucket has no name")
@@ -212,7 +216,7 @@ func connect(ctx context.Context, opts Options) (*Store, error) {
 	return &Store{
 		client: &client{
 			api: api, bucket: opts.Bucket, prefix: prefix, timeout: opts.Timeout, tries: opts.Tries,
-			clock: &clock{now: opts.Now}, sum: sumNone,
+			clock: &clock{now: opts.Now, local: opts.local}, sum: sumNone,
 		},
 		opts: opts, owner: rand.Text(), memory: newBudget(opts.Memory, opts.block),
 		poll: min(opts.Lease/16, 250*time.Millisecond), open: map[store.ID]*writer{},

@@ -16,6 +16,7 @@ import (
 const tiny = -1
 
 func TestMain(m *testing.M) {
+	schedules[least] = schedule{{10_000, 5 * mib}}
 	schedules[tiny] = schedule{{3, 4}, {3, 8}, {4, 16}, {9990, 4096}}
 	for k, v := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret12",
