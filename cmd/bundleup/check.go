@@ -131,7 +131,7 @@ func checkFile(cmd *cobra.Command, file string) (*bundle.Manifest, error) {
 	}
 	check := bundle.NewCheck(bundle.DefaultLimits())
 	var dst io.Writer = check
-	if bar := newBar(cmd.ErrOrStderr(), file, size); bar != nil {
+	if bar := newBar(cmd.ErrOrStderr(), file, size, progressFrom); bar != nil {
 		defer bar.clear()
 		dst = io.MultiWriter(check, bar)
 	}
@@ -152,10 +152,10 @@ type bar struct {
 	percent     int64
 }
 
-// newBar gives a bar for a large file when w is a terminal, else nil.
-func newBar(w io.Writer, file string, total int64) *bar {
+// newBar gives a bar for what has at least from bytes when w is a terminal, else nil.
+func newBar(w io.Writer, file string, total, from int64) *bar {
 	f, ok := w.(*os.File)
-	if !ok || total < progressFrom || !term.IsTerminal(int(f.Fd())) {
+	if !ok || total < max(from, 1) || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	return &bar{w: w, name: filepath.Base(file), total: total, percent: -1}

@@ -74,7 +74,7 @@ func copyStorage(cmd *cobra.Command, cfg configs.Config, from, to string) error 
 	if err := c.plan(ctx, ""); err != nil {
 		return err
 	}
-	if c.bar = newBar(cmd.ErrOrStderr(), from+" to "+to, c.bytes); c.bar != nil {
+	if c.bar = newBar(cmd.ErrOrStderr(), from+" to "+to, c.bytes, 1); c.bar != nil {
 		defer c.bar.clear()
 	}
 	if err := c.run(ctx); err != nil {

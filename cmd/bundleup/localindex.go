@@ -108,7 +108,7 @@ func (x *localIndexes) build(ctx context.Context, f *os.File, size int64) (name 
 		return "", err
 	}
 	in := io.Reader(io.NewSectionReader(f, 0, size))
-	if bar := newBar(x.progress, f.Name(), size); bar != nil {
+	if bar := newBar(x.progress, f.Name(), size, progressFrom); bar != nil {
 		defer bar.clear()
 		in = io.TeeReader(in, bar)
 	}

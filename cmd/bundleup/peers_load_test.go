@@ -32,7 +32,7 @@ func (p *peers) footprint() string {
 	if err := writeBundle(&file, crowdBytes, 4); err != nil {
 		p.Fatal(err)
 	}
-	clients := p.connectAll(d)
+	clients := p.connectAll(d, crowd)
 	begin := make(chan struct{})
 	took := make([]time.Duration, crowd)
 	errs := make([]error, crowd)
@@ -72,7 +72,7 @@ func (p *peers) footprint() string {
 }
 
 // connectAll logs in, some at a time: the login is not what is measured.
-func (p *peers) connectAll(d *scriptDaemon) []*sftp.Client {
+func (p *peers) connectAll(d *scriptDaemon, count int) []*sftp.Client {
 	key, err := os.ReadFile(filepath.Join(d.dir, "acme_key"))
 	if err != nil {
 		p.Fatal(err)
@@ -82,7 +82,7 @@ func (p *peers) connectAll(d *scriptDaemon) []*sftp.Client {
 		p.Fatal(err)
 	}
 	conf := &ssh.ClientConfig{User: "acme", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey()}
-	clients, errs := make([]*sftp.Client, crowd), make([]error, crowd)
+	clients, errs := make([]*sftp.Client, count), make([]error, count)
 	var all sync.WaitGroup
 	turn := make(chan struct{}, 16)
 	for i := range clients {

@@ -38,6 +38,8 @@ var peerParts = []part{
 	{"footprint", "Footprint: 500 uploads at once", (*peers).footprint},
 	{"memory", "Memory of one upload", (*peers).memory},
 	{"start", "Start-up and size", (*peers).start},
+	{"s3", "S3: upload", (*peers).s3},
+	{"s3memory", "S3: memory of uploads at once", (*peers).s3Memory},
 }
 
 // peers is one run of the comparisons.

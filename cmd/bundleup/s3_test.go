@@ -107,12 +107,7 @@ func newNodes(t *testing.T, endpoints []string) *nodes {
 	for i := range n.ports {
 		n.ports[i], n.metrics[i] = n.unused(), n.unused()
 		n.doors[i] = n.count(n.ports[i])
-		cfg := fmt.Sprintf("ssh: {listen: [%q], host_keys: [%q]}\ndata_dir: %s/%d\naccounts: %s\nhttp: {listen: []}\nmetrics: {listen: [%q]}\n"+
-			"storage: {kind: s3, s3: {bucket: test, prefix: %s, endpoint: %q, path_style: true, lease: 2s}}\n",
-			n.ports[i], n.dir+"/host", n.dir, i, accounts, n.metrics[i], n.prefix, endpoints[i%len(endpoints)])
-		if err := os.WriteFile(n.config(i), []byte(cfg), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		n.configure(i, endpoints[i%len(endpoints)])
 	}
 	t.Cleanup(func() {
 		for _, c := range n.run {
@@ -120,6 +115,18 @@ func newNodes(t *testing.T, endpoints []string) *nodes {
 		}
 	})
 	return n
+}
+
+// configure writes the configuration of a daemon; the first endpoint of a list counts.
+func (n *nodes) configure(i int, endpoint string) {
+	n.Helper()
+	endpoint, _, _ = strings.Cut(endpoint, ",")
+	cfg := fmt.Sprintf("ssh: {listen: [%q], host_keys: [%q]}\ndata_dir: %s/%d\naccounts: %s/accounts.yaml\nhttp: {listen: []}\nmetrics: {listen: [%q]}\n"+
+		"storage: {kind: s3, disk: {root: %s/%d/disk, reserve: 0}, s3: {bucket: test, prefix: %s, endpoint: %q, path_style: true, lease: 2s}}\n",
+		n.ports[i], n.dir+"/host", n.dir, i, n.dir, n.metrics[i], n.dir, i, n.prefix, endpoint)
+	if err := os.WriteFile(n.config(i), []byte(cfg), 0o600); err != nil {
+		n.Fatal(err)
+	}
 }
 
 func (n *nodes) config(i int) string { return fmt.Sprintf("%s/%d.yaml", n.dir, i) }
