@@ -87,6 +87,8 @@ func (u *Upload) publish(ctx context.Context) (*Receipt, error) {
 	if err := u.affordable(ctx); err != nil {
 		return nil, u.broken("close", err)
 	}
+	u.area.used.seal()
+	defer u.area.used.sealed()
 	r, err := u.area.publish(ctx, u.writer, u.draft.Receipt, u.draft.ModTime)
 	if err != nil {
 		return nil, u.broken("close", err)

@@ -16,16 +16,27 @@ import (
 // looks at the free space.
 const reserveEvery = 16 << 20
 
+// recountEvery is how old a count may be when an upload is let in, where other
+// processes write to the store too; countShare bounds which part of the time goes
+// into counting, as its inverse.
+const (
+	recountEvery = time.Minute
+	countShare   = 20
+)
+
 // ledger counts what a tenant's area holds against the tenant's quota. An
 // unfinished upload counts from its first byte. It is counted once from the
-// store, when a quota is first asked about, and kept up to date from then on.
+// store, when a quota is first asked about, and kept up to date from then on; where
+// other processes write to the store, from time to time anew.
 type ledger struct {
 	mu      sync.Mutex // guards all below; a leaf, but that counting lists the store
 	counted bool
-	rest    holding // bundles and suspended uploads; nothing before counted
-	live    holding // running uploads
-	day     int64   // which UTC day received belongs to, since the epoch
-	today   int64   // bytes that came on that day
+	due     time.Time // when a count is too old, where others write to the store too
+	sealing int       // uploads that turn into bundles at this moment
+	rest    holding   // bundles and suspended uploads; nothing before counted
+	live    holding   // running uploads
+	day     int64     // which UTC day received belongs to, since the epoch
+	today   int64     // bytes that came on that day
 }
 
 // holding is how much of what a quota bounds.
@@ -79,6 +90,27 @@ func (l *ledger) drop(size int64) {
 	}
 }
 
+// seal begins the time, until sealed, in which an upload may be in the store as a
+// bundle and is still counted as running: a count then would have it twice.
+func (l *ledger) seal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealing++
+}
+
+func (l *ledger) sealed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealing--
+}
+
+// age forgets a count that is too old, so that the next question counts anew.
+func (l *ledger) age(now time.Time) {
+	if l.sealing == 0 && !now.Before(l.due) {
+		l.counted = false
+	}
+}
+
 // recount makes the next question count the store anew: another process may have
 // written to it. It does nothing while uploads run.
 func (l *ledger) recount() {
@@ -98,10 +130,14 @@ func (a *area) terms() auth.TenantInfo {
 }
 
 // room reports, as an *Error, why the tenant may not send under the name, which
-// needs so many bytes and files more.
+// needs so many bytes and files more. Where others write to the store as well it looks
+// again at what is there, at most once in recountEvery.
 func (a *area) room(ctx context.Context, name string, bytes, files int64) error {
 	a.used.mu.Lock()
 	defer a.used.mu.Unlock()
+	if a.finder() != nil {
+		a.used.age(a.tree.cfg.Now())
+	}
 	return a.over(ctx, "open", name, bytes, files)
 }
 
@@ -237,7 +273,7 @@ func (a *area) count(ctx context.Context) error {
 		return nil
 	}
 	var rest holding
-	today := a.today()
+	start, today := a.tree.cfg.Now(), a.today()
 	var sent int64
 	a.mu.Lock()
 	for _, e := range a.names {
@@ -261,6 +297,8 @@ func (a *area) count(ctx context.Context) error {
 		return err
 	}
 	l.rest, l.counted = rest, true
+	now := a.tree.cfg.Now()
+	l.due = now.Add(max(recountEvery, countShare*now.Sub(start)))
 	l.today = max(l.today, sent)
 	return nil
 }

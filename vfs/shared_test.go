@@ -37,12 +37,23 @@ func (c *common) Find(ctx context.Context, dir store.Key, base string) iter.Seq2
 
 // nodes are two daemons over one store.
 func nodes(t *testing.T) (a, b *conn, c *common) {
+	return nodesWith(t, nil)
+}
+
+// nodesWith are nodes whose tenant has a quota.
+func nodesWith(t *testing.T, terms *auth.TenantInfo) (a, b *conn, c *common) {
 	w := newWorld(t)
 	c = &common{Memory: w.store}
 	node := func() *conn {
 		tree, err := NewTree(t.Context(), Config{
 			Store: c, Now: func() time.Time { return w.now }, Checkpoint: 1 << 20,
 			Tenants: func() []auth.Tenant { return []auth.Tenant{"acme"} },
+			Terms: func(tenant auth.Tenant) auth.TenantInfo {
+				if terms == nil {
+					return auth.TenantInfo{Name: tenant}
+				}
+				return *terms
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -143,4 +154,35 @@ func TestPromisedName(t *testing.T) {
 	a.mustPut("X.tgz", tgz(t, 5_000, 2))
 	r = a.mustPut("X.tgz", tgz(t, 5_000, 3))
 	a.equal("notice", r.Notice(), "X.tgz had been accepted before with other content: this one is kept beside it as X~3.tgz")
+}
+
+// TestQuotaOnAnotherNode: what one daemon accepted the other one counts, a minute
+// later at most, also while an upload runs there.
+func TestQuotaOnAnotherNode(t *testing.T) {
+	first, content, big := tgz(t, 1_000, 1), tgz(t, 2_000, 2), tgz(t, 97_000, 3)
+	both := int64(len(first) + len(big))
+	for name, terms := range map[string]auth.TenantInfo{
+		"bytes": {Name: "acme", Quota: both}, "files": {Name: "acme", QuotaFiles: 3}, "day": {Name: "acme", QuotaDaily: both},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b, _ := nodesWith(t, &terms)
+			b.mustPut("first.tgz", first)
+			running := b.create("running.tgz", fresh)
+			if _, err := running.Write(content); err != nil {
+				t.Fatal(err)
+			}
+			a.mustPut("big.tgz", big)
+			b.now = b.now.Add(recountEvery)
+			_, err := b.Create(t.Context(), "late.tgz", fresh)
+			b.equal("kind", kind(err), "full")
+			if _, err := running.Commit(t.Context()); err != nil {
+				t.Errorf("the one that runs: %v", err)
+			}
+			b.now = b.now.Add(recountEvery)
+			if terms.QuotaFiles > 0 {
+				terms.QuotaFiles++
+				b.mustPut("fourth.tgz", content) // nothing was counted twice
+			}
+		})
+	}
 }

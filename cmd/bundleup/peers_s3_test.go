@@ -23,6 +23,8 @@ var gatewayEnv = map[string]string{
 	"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret12", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
 	"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	"BUNDLEUP_STORAGE_S3_BUCKET": "test", "BUNDLEUP_STORAGE_S3_PATH_STYLE": "true",
+	"BUNDLEUP_LIMITS_CONNECTIONS": "1024", "BUNDLEUP_LIMITS_CONNECTIONS_PER_ACCOUNT": "1024",
+	"BUNDLEUP_LIMITS_CONNECTIONS_PER_SOURCE": "1024", "BUNDLEUP_LIMITS_STARTUPS": "1000:30:1024",
 }
 
 // s3Server is a gateway to a directory, and a bundleup that keeps bundles there.
@@ -33,9 +35,9 @@ type s3Server struct {
 	bucket string // its directory
 }
 
-// startS3 runs a gateway and a daemon with more configuration over it. It gives nil
+// startS3 runs a gateway and a daemon over it, for a crowd from one source. It gives nil
 // where there is no gateway.
-func (p *peers) startS3(more string) *s3Server {
+func (p *peers) startS3() *s3Server {
 	if *peersGateway == "" {
 		return nil
 	}
@@ -64,7 +66,7 @@ func (p *peers) startS3(more string) *s3Server {
 	}
 	p.Setenv("BUNDLEUP_STORAGE_KIND", "s3")
 	p.Setenv("BUNDLEUP_STORAGE_S3_ENDPOINT", s.url)
-	s.contender, s.daemon = startBundleup(p.T, p.binary, p.scratch("bundleup"), more)
+	s.contender, s.daemon = startBundleup(p.T, p.binary, p.scratch("bundleup"), "")
 	return s
 }
 
@@ -76,7 +78,7 @@ func (p *peers) s3() string {
 	if _, err := exec.LookPath("aws"); err != nil {
 		return "Not measured: the AWS CLI, `aws`, is not there.\n"
 	}
-	s := p.startS3("")
+	s := p.startS3()
 	if s == nil {
 		return noGateway
 	}
@@ -122,8 +124,8 @@ func (p *peers) s3Memory() string {
 		p.Fatal(err)
 	}
 	var rows [][]string
-	for _, many := range []int{10, 100, 200} {
-		s := p.startS3(crowdLimits)
+	for _, many := range []int{10, 100} {
+		s := p.startS3()
 		if s == nil {
 			return noGateway
 		}

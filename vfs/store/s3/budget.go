@@ -21,14 +21,13 @@ type budget struct {
 	mu    sync.Mutex // guards what follows
 	left  int        // blocks that may still be taken
 	spare [][]byte   // blocks given back
-	most  int        // blocks in use at once, ever
+	most  int        // blocks in use at once since the last trim
 	used  int
 }
 
 const (
 	blockSize = mib
-	// maxSpare bounds how many blocks are kept for the next part: what an idle
-	// daemon holds.
+	// maxSpare bounds how many blocks an idle daemon holds.
 	maxSpare = 32
 )
 
@@ -54,16 +53,25 @@ func (b *budget) get() []byte {
 	return make([]byte, b.block)
 }
 
+// put gives blocks back. They stay for the next part: let go, they would be garbage
+// that no budget counts.
 func (b *budget) put(blocks [][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left += len(blocks)
 	b.used -= len(blocks)
-	for _, p := range blocks {
-		if len(b.spare) < maxSpare {
-			b.spare = append(b.spare, p)
-		}
+	b.spare = append(b.spare, blocks...)
+}
+
+// trim lets the blocks go that were of no use since the last call.
+func (b *budget) trim() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if keep := max(maxSpare, b.most-b.used); len(b.spare) > keep {
+		clear(b.spare[keep:])
+		b.spare = b.spare[:keep]
 	}
+	b.most = b.used
 }
 
 // inMemory is the size of the largest part that may be in memory whole.

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// heartbeat renews the leases of open uploads until ctx ends. Every state that is
+// heartbeat renews the leases of open uploads, and lets memory go that is not in use,
+// until ctx ends. Every state that is
 // written renews its own: only slow uploads need this.
 func (s *Store) heartbeat(ctx context.Context) {
 	defer close(s.done)
@@ -18,6 +19,7 @@ func (s *Store) heartbeat(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		s.memory.trim()
 		open := s.writers()
 		inParallel(len(open), renewalsAtOnce, func(i int) { open[i].renew(ctx) })
 	}

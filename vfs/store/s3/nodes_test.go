@@ -348,6 +348,32 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestBlocksAreReused: the blocks that were ever made are no more than the budget
+// has, and those that nobody needs any more are let go.
+func TestBlocksAreReused(t *testing.T) {
+	b := newBudget(100, 1)
+	seen := map[*byte]bool{}
+	for range 5 {
+		var taken [][]byte
+		for p := b.get(); p != nil; p = b.get() {
+			seen[&p[0]] = true
+			taken = append(taken, p)
+		}
+		b.put(taken)
+	}
+	if len(seen) != 100 || len(b.spare) != 100 {
+		t.Errorf("%d blocks were made and %d are kept, want 100", len(seen), len(b.spare))
+	}
+	b.trim()
+	if len(b.spare) != 100 {
+		t.Errorf("%d blocks are kept just after they were in use", len(b.spare))
+	}
+	b.trim()
+	if len(b.spare) != maxSpare || b.left != 100 {
+		t.Errorf("%d blocks are kept when idle, want %d; %d left", len(b.spare), maxSpare, b.left)
+	}
+}
+
 func TestErase(t *testing.T) {
 	a, b, f, _ := twoNodes(t, nil)
 	_, w := mustCreate(t, a, "acme/case/X.tgz", []byte("0123456789"))
