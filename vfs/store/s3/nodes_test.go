@@ -298,6 +298,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		do(t, w.Discard(t.Context()))
 	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
 	if s.memory.most > 4 || s.memory.used != 0 {
 		t.Errorf("%d blocks in use at once, want 4; %d left", s.memory.most, s.memory.used)
 	}
