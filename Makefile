@@ -39,7 +39,7 @@ vuln: $(TOOLS)/govulncheck
 unit:
 	$(GO) test -race -timeout 30m ./...
 
-## test-s3: the promises and two daemons on a real S3 server, started here; faults on a fake
+## test-s3: the promises, two daemons, stories and faults on a real S3 server, started here
 test-s3: $(TOOLS)/versitygw
 	@./.ci/s3 $(TOOLS)/versitygw $(GO) test -count 1 -timeout 20m -run 'Gateway|Faults|Outage|Zombie|Winner|Crash' ./vfs/store/s3 ./cmd/bundleup
 

@@ -13,7 +13,9 @@
 // state is replaced only by who knows its ETag, so a writer that was taken for
 // dead is fenced; and whatever a crash left is brought to an end by whoever meets
 // it next. Parts are counted as kept only when the state that lists them is
-// written. Memory is bounded by one budget whatever the number of uploads.
+// written, and a crash costs two of them at most: the one that is filled and the one
+// on its way. The memory of parts and reads is bounded by one budget whatever the
+// number of uploads.
 //
 // What it leaves out: it reads nothing back to check it, so the bytes of an
 // unfinished multipart upload cannot be recovered without their state. Sealing
