@@ -222,7 +222,7 @@ func Default() Config {
 		Accounts: "accounts.yaml",
 		Tokens:   Tokens{Accept: []string{}},
 		Audit:    Audit{File: "audit/audit.jsonl", RotateSize: 64 << 20},
-		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data", Reserve: 256 << 20}, S3: S3{Lease: seconds(20), Memory: 256 << 20}},
+		Storage:  Storage{Kind: "disk", Disk: Disk{Root: "data", Reserve: 256 << 20}, S3: S3{Lease: seconds(20), Memory: 128 << 20}},
 		Check:    Check{MaxSize: 5 << 40, MaxUnpacked: 16 << 40, MaxRatio: 200, MaxEntries: 1_000_000, MaxMembers: 65_536},
 		Uploads: Uploads{
 			Keep: Duration(7 * day), RefusedKeep: Duration(90 * day), Checkpoint: 64 << 20,

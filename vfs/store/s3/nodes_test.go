@@ -119,28 +119,31 @@ func TestSkewedClock(t *testing.T) {
 }
 
 // TestSkewedNodes: nodes whose own clocks are hours apart judge a lease alike, for
-// both follow the storage's.
+// both follow the storage's, which they know to a second.
 func TestSkewedNodes(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
-		opts := options(t, newFake().serve(t))
-		opts.schedule, opts.block, opts.Lease = tiny, 4, time.Second
-		a := openStore(t, opts)
-		opts.local = func() time.Time { return time.Now().Add(skew) }
-		b := openStore(t, opts)
-		id, w := mustCreate(t, a, "acme/X.tgz", []byte("0123456789"))
-		do(t, w.Save(t.Context(), nil))
-		if _, _, _, err := b.Resume(t.Context(), id); !errors.Is(err, store.ErrBusy) {
-			t.Errorf("a clock that is %v off: got %v, want ErrBusy", skew, err)
-		}
-		do(t, w.Close())
-		w, _, off, err := b.Resume(t.Context(), id)
-		if err != nil || off != 10 {
-			t.Fatalf("a clock that is %v off, after the release: %d, %v", skew, off, err)
-		}
-		if _, _, _, err := a.Resume(t.Context(), id); !errors.Is(err, store.ErrBusy) {
-			t.Errorf("the other way round: got %v, want ErrBusy", err)
-		}
-		do(t, w.Discard(t.Context()))
+		t.Run(skew.String(), func(t *testing.T) {
+			t.Parallel()
+			opts := options(t, newFake().serve(t))
+			opts.schedule, opts.block, opts.Lease = tiny, 4, 5*time.Second
+			a := openStore(t, opts)
+			opts.local = func() time.Time { return time.Now().Add(skew) }
+			b := openStore(t, opts)
+			id, w := mustCreate(t, a, "acme/X.tgz", []byte("0123456789"))
+			do(t, w.Save(t.Context(), nil))
+			if _, _, _, err := b.Resume(t.Context(), id); !errors.Is(err, store.ErrBusy) {
+				t.Errorf("a clock that is %v off: got %v, want ErrBusy", skew, err)
+			}
+			do(t, w.Close())
+			w, _, off, err := b.Resume(t.Context(), id)
+			if err != nil || off != 10 {
+				t.Fatalf("a clock that is %v off, after the release: %d, %v", skew, off, err)
+			}
+			if _, _, _, err := a.Resume(t.Context(), id); !errors.Is(err, store.ErrBusy) {
+				t.Errorf("the other way round: got %v, want ErrBusy", err)
+			}
+			do(t, w.Discard(t.Context()))
+		})
 	}
 }
 

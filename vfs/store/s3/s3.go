@@ -66,7 +66,7 @@ type Options struct {
 	// life. Default 20 s, at least 1 s.
 	Lease time.Duration
 	// Memory bounds what parts and reads hold at once, in bytes; what goes
-	// beyond it is spooled. Default 256 MiB, at least 16 MiB.
+	// beyond it is spooled. Default 128 MiB, at least 16 MiB.
 	Memory int64
 	// Spool is the directory for parts that do not fit into memory. Default
 	// the system's for temporary files.
@@ -149,7 +149,7 @@ func (s *Store) start(ctx context.Context) error {
 
 func (o *Options) check() error {
 	setDefault(&o.Lease, 20*time.Second)
-	setDefault(&o.Memory, 256*mib)
+	setDefault(&o.Memory, 128*mib)
 	setDefault(&o.Timeout, 15*time.Second)
 	setDefault(&o.Tries, 3)
 	setDefault(&o.Orphans, 24*time.Hour)
