@@ -74,10 +74,12 @@ func copyStorage(cmd *cobra.Command, cfg configs.Config, from, to string) error 
 	if err := c.plan(ctx, ""); err != nil {
 		return err
 	}
-	if c.bar = newBar(cmd.ErrOrStderr(), from+" to "+to, c.bytes, 1); c.bar != nil {
-		defer c.bar.clear()
+	c.bar = newBar(cmd.ErrOrStderr(), from+" to "+to, c.bytes, 1)
+	err = c.run(ctx)
+	if c.bar != nil {
+		c.bar.clear()
 	}
-	if err := c.run(ctx); err != nil {
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "copied %d bundles with %d bytes and %d documents; %d bundles were there; %d unfinished uploads stay behind\n",
