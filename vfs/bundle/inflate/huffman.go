@@ -2,6 +2,7 @@ package inflate
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 )
 
@@ -13,6 +14,7 @@ import (
 //	length:   the base less 3 in 16-23, the mask of the extra bits in 24-28
 //	distance: the base in 32-47, the mask of the extra bits in 16-28
 //	all:      code length in 8-11, code length plus extra bits in 0-5
+//	code length code: the symbol in 16-20
 //	special:  bit 15, and bit 14 for a pointer to a sub-table (index in 16-30,
 //	          its bits in 8-11), bit 13 for the end of the block, bit 12 for
 //	          the longest match, none for a code that must not be used
@@ -101,6 +103,7 @@ func makePreEntries() (e [preSymbols]uint32) {
 	for i := range e {
 		e[i] = uint32(i) << 16
 	}
+	e[16], e[17], e[18] = e[16]|2, e[17]|3, e[18]|7
 	return e
 }
 
@@ -108,10 +111,7 @@ func makePreEntries() (e [preSymbols]uint32) {
 // symbol. It reports whether the code is one that zlib accepts: complete, or,
 // where partial is set, a single code of one bit or none at all.
 func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partial bool) bool {
-	var count [maxCode + 1]int
-	for _, l := range lens {
-		count[l&maxCode]++
-	}
+	count := countLens(lens)
 	longest := uint(maxCode)
 	for longest > 0 && count[longest] == 0 {
 		longest--
@@ -126,8 +126,30 @@ func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partia
 	if longest == 0 || used < complete {
 		return partial && longest <= 1 && buildPartial(table, lens, entries, tableBits)
 	}
-	fillTable(table, sortSymbols(lens, &count), entries, &count, tableBits)
+	var sorted [litSymbols]uint16
+	sortSymbols(&sorted, lens, &count)
+	fillTable(table, &sorted, entries, &count, tableBits)
 	return true
+}
+
+// countLens counts the symbols of each length but zero. Many symbols have none, and
+// runs of symbols have the same: so words of zeros are skipped, and neighbours do not
+// wait for each other's counts.
+func countLens(lens []uint8) (count [maxCode + 1]int) {
+	var odd [maxCode + 1]int
+	for ; len(lens) >= 8; lens = lens[8:] {
+		for w := binary.LittleEndian.Uint64(lens); w != 0; w >>= 16 {
+			count[w&maxCode]++
+			odd[w>>8&maxCode]++
+		}
+	}
+	for _, l := range lens {
+		count[l&maxCode]++
+	}
+	for l, n := range odd {
+		count[l] += n
+	}
+	return count
 }
 
 // buildPartial fills the table of a code with one symbol, or with none: bits that
@@ -144,19 +166,22 @@ func buildPartial[E entry](table []E, lens []uint8, entries []E, tableBits uint)
 }
 
 // sortSymbols lists the symbols with a code by length, then by value.
-func sortSymbols(lens []uint8, count *[maxCode + 1]int) *[litSymbols]uint16 {
+func sortSymbols(sorted *[litSymbols]uint16, lens []uint8, count *[maxCode + 1]int) {
 	var offset [maxCode + 2]int
 	for l := 1; l <= maxCode; l++ {
 		offset[l+1] = offset[l] + count[l]
 	}
-	var sorted [litSymbols]uint16
-	for sym, l := range lens {
-		if l != 0 {
-			sorted[offset[l]] = uint16(sym)
-			offset[l]++
+	for sym := 0; sym < len(lens); sym++ {
+		l := lens[sym] & maxCode
+		if l == 0 {
+			if rest := lens[sym:]; len(rest) >= 8 && binary.LittleEndian.Uint64(rest) == 0 {
+				sym += 7
+			}
+			continue
 		}
+		sorted[offset[l]] = uint16(sym)
+		offset[l]++
 	}
-	return &sorted
 }
 
 // fillTable writes the entries of a complete code. Codes are counted up bit by bit

@@ -108,7 +108,13 @@ func (h *header) restore(b []byte, p phase) bool {
 	if p != inPrecode {
 		limit = h.lits + h.dists
 	}
-	return h.lits <= 286 && h.dists <= 30 && h.pres <= preSymbols && h.next <= limit
+	if h.lits > 286 || h.dists > 30 || h.pres > preSymbols || h.next > limit {
+		return false
+	}
+	if p == inCodes {
+		clear(h.lens[h.next:])
+	}
+	return true
 }
 
 // restoreTables makes the tables of the phase anew.
