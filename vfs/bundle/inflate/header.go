@@ -11,6 +11,7 @@ type header struct {
 	// distance code's: a repeat may cross. From next on they are zero, so
 	// that to repeat zero is to step.
 	lens  [286 + 30 + 138]uint8
+	count lengthCount          // of lens[:next]
 	table [1 << preBits]uint32 // the code length code
 }
 
@@ -49,7 +50,7 @@ func (d *Decoder) dynamic(src []byte, pos int) (int, bool, error) {
 		if !h.buildPrecode() {
 			return pos, false, &CorruptError{Reason: "the code for code lengths is damaged"}
 		}
-		h.next, h.lens = 0, [len(h.lens)]uint8{}
+		h.next, h.lens, h.count = 0, [len(h.lens)]uint8{}, lengthCount{}
 		d.phase = inCodes
 	}
 	return d.codeLengths(src, pos)
@@ -74,13 +75,14 @@ func (d *Decoder) preLengths(src []byte, pos int) (int, bool) {
 }
 
 func (h *header) buildPrecode() bool {
-	return build(h.table[:], h.preLens[:], preEntries[:], preBits, false)
+	count := countLens(h.preLens[:])
+	return build(h.table[:], h.preLens[:], &count, preEntries[:], preBits, false)
 }
 
 // codeLengths reads the code lengths and makes the block's tables.
 func (d *Decoder) codeLengths(src []byte, pos int) (int, bool, error) {
 	h := &d.header
-	total := h.lits + h.dists
+	total, ok := h.lits+h.dists, true
 	for h.next < total {
 		pos = d.fastLengths(src, pos, total)
 		if h.next == total {
@@ -97,7 +99,11 @@ func (d *Decoder) codeLengths(src []byte, pos int) (int, bool, error) {
 		if uint(entry&63) > d.n {
 			return pos, false, nil
 		}
-		if !h.take(entry, d.bits, total) {
+		if entry < preCopy<<16 {
+			h.lens[h.next] = uint8(entry >> 16)
+			h.count[entry>>16]++
+			h.next++
+		} else if h.next, ok = h.again(entry, d.bits, h.next, total); !ok {
 			return pos, false, &CorruptError{Reason: "a block has more code lengths than it says"}
 		}
 		d.drop(uint(entry & 63))
@@ -114,45 +120,47 @@ func (d *Decoder) codeLengths(src []byte, pos int) (int, bool, error) {
 // stops before what is wrong, for codeLengths to say what.
 func (d *Decoder) fastLengths(src []byte, pos, total int) int {
 	h := &d.header
-	bits, n, first := d.bits, d.n, pos
-	for ok := true; ok && h.next < total && len(src)-pos >= 8; {
+	bits, n, first, next := d.bits, d.n, pos, h.next
+	for ok := true; ok && next < total && len(src)-pos >= 8; {
 		bits |= binary.LittleEndian.Uint64(src[pos:]) << (n & 63)
 		pos += int(63-n) / 8
 		n |= 56
-		for n >= preLongest && h.next < total {
+		for n >= preLongest && next < total {
 			entry := h.table[bits&preMask]
-			if entry>>16 == preCopy && h.next == 0 || !h.take(entry, bits, total) {
-				ok = false
+			if entry < preCopy<<16 {
+				h.lens[next] = uint8(entry >> 16)
+				h.count[entry>>16]++
+				next++
+			} else if next, ok = h.again(entry, bits, next, total); !ok {
 				break
 			}
 			bits >>= entry & 63
 			n -= uint(entry & 63)
 		}
 	}
-	d.bits, d.n = bits&(1<<n-1), n
+	d.bits, d.n, h.next = bits&(1<<n-1), n, next
 	d.taken += int64(pos - first)
 	return pos
 }
 
-// take does what the symbol in the low bits says, if total allows it.
-func (h *header) take(entry uint32, bits uint64, total int) bool {
+// again repeats a length as often as the symbol in the low bits says, if total
+// allows it. It gives the next place.
+func (h *header) again(entry uint32, bits uint64, next, total int) (int, bool) {
 	sym, code := entry>>16, entry>>8&15
-	if sym < preCopy {
-		h.lens[h.next] = uint8(sym)
-		h.next++
-		return true
-	}
 	extra := uint64(1)<<(entry&63-code) - 1
 	times := int(bits>>code&extra) + preTimes[sym&3]
-	if h.next+times > total {
-		return false
+	if next+times > total {
+		return next, false
 	}
 	if sym == preCopy {
-		last := uint64(h.lens[h.next-1]) * 0x0101010101010101
-		binary.LittleEndian.PutUint64(h.lens[h.next:], last&(1<<(8*times)-1))
+		if next == 0 {
+			return next, false
+		}
+		last := h.lens[next-1]
+		h.count[last&maxCode] += times
+		binary.LittleEndian.PutUint64(h.lens[next:], uint64(last)*0x0101010101010101&(1<<(8*times)-1))
 	}
-	h.next += times
-	return true
+	return next + times, true
 }
 
 // buildTables makes the tables from the header's lengths; it says what is wrong
@@ -160,13 +168,17 @@ func (h *header) take(entry uint32, bits uint64, total int) bool {
 func (d *Decoder) buildTables() string {
 	h := &d.header
 	lit, dist := h.lens[:h.lits], h.lens[h.lits:h.lits+h.dists]
+	count, distCount := h.count, countLens(dist)
+	for l, n := range distCount {
+		count[l] -= n
+	}
 	d.codes = &d.own
 	switch {
 	case lit[256] == 0:
 		return "a block has no end"
-	case !build(d.own.lit[:], lit, litEntries[:], litBits, true):
+	case !build(d.own.lit[:], lit, &count, litEntries[:], litBits, true):
 		return "the code for literals and lengths is damaged"
-	case !build(d.own.dist[:], dist, distEntries[:], distBits, true):
+	case !build(d.own.dist[:], dist, &distCount, distEntries[:], distBits, true):
 		return "the code for distances is damaged"
 	}
 	return ""

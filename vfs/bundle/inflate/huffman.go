@@ -108,10 +108,10 @@ func makePreEntries() (e [preSymbols]uint32) {
 }
 
 // build fills a table for the code of the given lengths (RFC 1951 3.2.2), one per
-// symbol. It reports whether the code is one that zlib accepts: complete, or,
-// where partial is set, a single code of one bit or none at all.
-func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partial bool) bool {
-	count := countLens(lens)
+// symbol; count is how many symbols have each length. It reports whether the code is
+// one that zlib accepts: complete, or, where partial is set, a single code of one bit
+// or none at all.
+func build[E entry](table []E, lens []uint8, count *lengthCount, entries []E, tableBits uint, partial bool) bool {
 	longest := uint(maxCode)
 	for longest > 0 && count[longest] == 0 {
 		longest--
@@ -127,16 +127,20 @@ func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partia
 		return partial && longest <= 1 && buildPartial(table, lens, entries, tableBits)
 	}
 	var sorted [litSymbols]uint16
-	sortSymbols(&sorted, lens, &count)
-	fillTable(table, &sorted, entries, &count, tableBits)
+	sortSymbols(&sorted, lens, count)
+	fillTable(table, &sorted, entries, count, tableBits)
 	return true
 }
+
+// lengthCount is how many symbols have each length; of those without a code it
+// may say anything.
+type lengthCount [maxCode + 1]int
 
 // countLens counts the symbols of each length but zero. Many symbols have none, and
 // runs of symbols have the same: so words of zeros are skipped, and neighbours do not
 // wait for each other's counts.
-func countLens(lens []uint8) (count [maxCode + 1]int) {
-	var odd [maxCode + 1]int
+func countLens(lens []uint8) (count lengthCount) {
+	var odd lengthCount
 	for ; len(lens) >= 8; lens = lens[8:] {
 		for w := binary.LittleEndian.Uint64(lens); w != 0; w >>= 16 {
 			count[w&maxCode]++
@@ -166,7 +170,7 @@ func buildPartial[E entry](table []E, lens []uint8, entries []E, tableBits uint)
 }
 
 // sortSymbols lists the symbols with a code by length, then by value.
-func sortSymbols(sorted *[litSymbols]uint16, lens []uint8, count *[maxCode + 1]int) {
+func sortSymbols(sorted *[litSymbols]uint16, lens []uint8, count *lengthCount) {
 	var offset [maxCode + 2]int
 	for l := 1; l <= maxCode; l++ {
 		offset[l+1] = offset[l] + count[l]
@@ -184,35 +188,32 @@ func sortSymbols(sorted *[litSymbols]uint16, lens []uint8, count *[maxCode + 1]i
 	}
 }
 
-// fillTable writes the entries of a complete code. Codes are counted up bit by bit
-// reversed, as they come in the stream; the table doubles with every length, so
-// that each entry is written once and copied in blocks.
-func fillTable[E entry](table []E, sorted *[litSymbols]uint16, entries []E, count *[maxCode + 1]int, tableBits uint) {
-	code, length, next := uint(0), uint(1), 0
+// fillTable writes the entries of a complete code. The table doubles with every
+// length, so that each entry is written once and copied in blocks. Codes come in the
+// stream bit by bit reversed.
+func fillTable[E entry](table []E, sorted *[litSymbols]uint16, entries []E, count *lengthCount, tableBits uint) {
+	code, next := uint(0), 0
+	for length := uint(1); length <= tableBits; length++ {
+		end := uint(1) << length
+		if code <<= 1; next > 0 {
+			copy(table[end/2:end], table[:end/2])
+		}
+		for _, sym := range sorted[next : next+count[length]] {
+			table[bits.Reverse16(uint16(code))>>(16-length)] = entries[sym] + E(length)<<8 + E(length)
+			code++
+		}
+		next += count[length]
+		if code == end {
+			double(table, end, length, tableBits)
+			return
+		}
+	}
+	length := tableBits + 1
 	for count[length] == 0 {
 		length++
 	}
-	left := count[length]
-	end := uint(1) << length
-	for length <= tableBits {
-		for ; left > 0; left-- {
-			table[code] = entries[sorted[next]] + E(length)<<8 + E(length)
-			next++
-			if code == end-1 {
-				double(table, end, length, tableBits)
-				return
-			}
-			code = increment(code, end-1)
-		}
-		for left == 0 {
-			if length++; length <= tableBits {
-				copy(table[end:2*end], table[:end])
-				end <<= 1
-			}
-			left = count[length]
-		}
-	}
-	fillSubTables(table, sorted[next:], entries, count, tableBits, code, length, left)
+	reversed := uint(bits.Reverse16(uint16(code)) >> (16 - tableBits))
+	fillSubTables(table, sorted[next:], entries, count, tableBits, reversed, length, count[length])
 }
 
 // double copies the table's first end entries until it is full.
@@ -230,7 +231,7 @@ func increment(code, all uint) uint {
 }
 
 // fillSubTables writes the codes that are longer than the table's bits.
-func fillSubTables[E entry](table []E, sorted []uint16, entries []E, count *[maxCode + 1]int, tableBits, code, length uint, left int) {
+func fillSubTables[E entry](table []E, sorted []uint16, entries []E, count *lengthCount, tableBits, code, length uint, left int) {
 	mask := uint(1)<<tableBits - 1
 	prefix, start, end := mask+1, uint(0), mask+1
 	for _, sym := range sorted {
@@ -259,7 +260,7 @@ func fillSubTables[E entry](table []E, sorted []uint16, entries []E, count *[max
 
 // subBits is how many bits the sub-table takes that begins with left codes of the
 // length.
-func subBits(count *[maxCode + 1]int, tableBits, length uint, left int) uint {
+func subBits(count *lengthCount, tableBits, length uint, left int) uint {
 	sub := length - tableBits
 	for used := left; used < 1<<sub; {
 		sub++
@@ -290,7 +291,8 @@ func makeFixed() *tables {
 		distLens[i] = 5
 	}
 	t := new(tables)
-	if !build(t.lit[:], lens[:], litEntries[:], litBits, true) || !build(t.dist[:], distLens[:], distEntries[:], distBits, true) {
+	count, distCount := countLens(lens[:]), countLens(distLens[:])
+	if !build(t.lit[:], lens[:], &count, litEntries[:], litBits, true) || !build(t.dist[:], distLens[:], &distCount, distEntries[:], distBits, true) {
 		panic("inflate: internal error: the fixed code is not complete")
 	}
 	return t

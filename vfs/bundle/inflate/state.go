@@ -121,13 +121,18 @@ func (h *header) restore(b []byte, p phase) bool {
 func (d *Decoder) restoreTables() bool {
 	switch d.phase {
 	case inCodes:
+		d.header.count = countLens(d.header.lens[:d.header.next])
 		return d.header.buildPrecode()
 	case inSymbols:
 		if d.fixed {
 			d.codes = fixed
 			return true
 		}
-		return d.header.lits > 256 && d.header.dists > 0 && d.buildTables() == ""
+		if d.header.lits < 257 || d.header.dists < 1 {
+			return false
+		}
+		d.header.count = countLens(d.header.lens[:d.header.lits+d.header.dists])
+		return d.buildTables() == ""
 	}
 	return true
 }
