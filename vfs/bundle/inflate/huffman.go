@@ -169,22 +169,29 @@ func buildPartial[E entry](table []E, lens []uint8, entries []E, tableBits uint)
 	return true
 }
 
-// sortSymbols lists the symbols with a code by length, then by value.
+// sortSymbols lists the symbols with a code by length, then by value. Runs of equal
+// lengths, most of all of none, are taken four at a time: what says least costs most.
 func sortSymbols(sorted *[litSymbols]uint16, lens []uint8, count *lengthCount) {
 	var offset [maxCode + 2]int
 	for l := 1; l <= maxCode; l++ {
 		offset[l+1] = offset[l] + count[l]
 	}
-	for sym := 0; sym < len(lens); sym++ {
+	for sym := 0; sym < len(lens); {
 		l := lens[sym] & maxCode
-		if l == 0 {
-			if rest := lens[sym:]; len(rest) >= 8 && binary.LittleEndian.Uint64(rest) == 0 {
-				sym += 7
+		if rest := lens[sym:]; len(rest) >= 4 && binary.LittleEndian.Uint32(rest) == uint32(l)*0x01010101 {
+			if l != 0 {
+				group, s := sorted[offset[l]:offset[l]+4], uint16(sym)
+				group[0], group[1], group[2], group[3] = s, s+1, s+2, s+3
+				offset[l] += 4
 			}
+			sym += 4
 			continue
 		}
-		sorted[offset[l]] = uint16(sym)
-		offset[l]++
+		if l != 0 {
+			sorted[offset[l]] = uint16(sym)
+			offset[l]++
+		}
+		sym++
 	}
 }
 
@@ -198,10 +205,9 @@ func fillTable[E entry](table []E, sorted *[litSymbols]uint16, entries []E, coun
 		if code <<= 1; next > 0 {
 			copy(table[end/2:end], table[:end/2])
 		}
-		for _, sym := range sorted[next : next+count[length]] {
-			table[bits.Reverse16(uint16(code))>>(16-length)] = entries[sym] + E(length)<<8 + E(length)
-			code++
-		}
+		group := sorted[next : next+count[length]]
+		place(table, group, entries, code, length)
+		code += uint(len(group))
 		next += count[length]
 		if code == end {
 			double(table, end, length, tableBits)
@@ -214,6 +220,19 @@ func fillTable[E entry](table []E, sorted *[litSymbols]uint16, entries []E, coun
 	}
 	reversed := uint(bits.Reverse16(uint16(code)) >> (16 - tableBits))
 	fillSubTables(table, sorted[next:], entries, count, tableBits, reversed, length, count[length])
+}
+
+// place writes the entries of all codes of one length; the first is code. It is a
+// function of its own for the registers.
+//
+//go:noinline
+func place[E entry](table []E, sorted []uint16, entries []E, code, length uint) {
+	own := E(length)<<8 + E(length)
+	at, step := uint16(code<<(16-length)), uint16(1)<<(16-length)
+	for _, sym := range sorted {
+		table[bits.Reverse16(at)] = entries[sym] + own
+		at += step
+	}
 }
 
 // double copies the table's first end entries until it is full.
