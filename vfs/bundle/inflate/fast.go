@@ -154,9 +154,10 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 			to := op
 			op += length
 			switch {
-			case distance >= 32:
+			case distance >= 16:
 				// Nearly all matches. 32 bytes before the first question:
-				// how long they are a processor can seldom predict.
+				// how long they are a processor can seldom predict. They
+				// are moved 16 after 16, for what lies near.
 				a, b := to&windowMask, from&windowMask
 				dst, src := (*[32]byte)(d.buf[a:a+32]), (*[32]byte)(d.buf[b:b+32])
 				*(*[16]byte)(dst[:16]) = *(*[16]byte)(src[:16])
@@ -167,11 +168,6 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 					dst, src := (*[32]byte)(d.buf[a:a+32]), (*[32]byte)(d.buf[b:b+32])
 					*(*[16]byte)(dst[:16]) = *(*[16]byte)(src[:16])
 					*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
-				}
-			case distance >= 16:
-				for ; to < op; to += 16 {
-					*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
-					from += 16
 				}
 			case distance == 1:
 				word := uint64(d.buf[from&windowMask]) * 0x0101010101010101
