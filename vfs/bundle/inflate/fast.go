@@ -11,7 +11,7 @@ const (
 	fastInput = 32
 	// fastEnd is where the fast loop leaves the window to the careful one, so
 	// that it is full at the same symbol however the input is split. A turn
-	// writes at most 3 literals and a match of 258 bytes, rounded up.
+	// writes at most 2 literals and a match of 258 bytes, rounded up.
 	fastEnd = windowEnd - 512
 )
 
@@ -20,8 +20,8 @@ const (
 // symbol, for the careful loop to say what.
 //
 // The structure is libdeflate's: one load of 8 bytes without a branch gives at
-// least 56 bits, which is three literals and a length, or a length and a
-// distance (15+5+15+13 bits).
+// least 56 bits, which is two literals and a length, or a length and a distance
+// (15+5+15+13 bits).
 func (d *Decoder) fastSymbols(src []byte, pos int) int {
 	for len(src)-pos >= fastInput && d.op < fastEnd {
 		if pos < d.inputFrom || pos-d.inputFrom > d.inputCount-fastInput {
@@ -82,17 +82,10 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 			if int32(entry) < 0 {
 				op++
 				bits, n, entry = rest, n-entry, next
-				rest = bits >> (entry & 63)
-				next, far = codes.lit[rest&litMask], codes.dist[rest&distMask]
-				d.buf[op&windowMask] = byte(entry >> 16)
-				if int32(entry) < 0 {
-					op++
-					bits, n, entry = rest, n-entry, next
-					bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
-					at += int(^n >> 3 & 7)
-					n |= 56
-					goto more
-				}
+				bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
+				at += int(^n >> 3 & 7)
+				n |= 56
+				goto more
 			}
 			bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
 			at += int(^n >> 3 & 7)
