@@ -100,7 +100,7 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 				}
 				bits >>= litBits
 				n -= litBits
-				entry = codes.lit[(entry>>16+uint32(bits)&(1<<(entry>>8&15)-1))&(1<<12-1)]
+				entry = codes.lit[(entry>>16+uint32(bits)&(1<<(entry>>8&15)-1))&(1<<11-1)]
 				if int32(entry) < 0 {
 					bits >>= entry & 63
 					n -= entry
