@@ -11,7 +11,7 @@ const (
 	fastInput = 32
 	// fastEnd is where the fast loop leaves the window to the careful one, so
 	// that it is full at the same symbol however the input is split. A turn
-	// writes at most 3 literals and a match of 258 bytes, rounded up.
+	// writes at most 2 literals and a match of 258 bytes, rounded up.
 	fastEnd = windowEnd - 512
 )
 
@@ -20,8 +20,8 @@ const (
 // symbol, for the careful loop to say what.
 //
 // The structure is libdeflate's: one load of 8 bytes without a branch gives at
-// least 56 bits, which is three literals and a length, or a length and a
-// distance (15+5+15+13 bits).
+// least 56 bits, which is two literals and a length, or a length and a distance
+// (15+5+15+13 bits).
 func (d *Decoder) fastSymbols(src []byte, pos int) int {
 	for len(src)-pos >= fastInput && d.op < fastEnd {
 		if pos < d.inputFrom || pos-d.inputFrom > d.inputCount-fastInput {
@@ -47,12 +47,20 @@ func (d *Decoder) fastSymbols(src []byte, pos int) int {
 // go on, for any reason but the end of the input.
 //
 // Everything hangs on one chain: the bits give an entry, the entry a shift, the
-// shift the next bits. What is here keeps the rest off it. The entry of the next
-// turn is loaded before a match is copied. n is exact in its low six bits only, so
-// that a whole entry can be subtracted from it. Arrays are reached by masks, which
-// cost less than checks, and from d or codes alone. What is seldom read is in d, as
-// are the bits in front of a match, for the case that it is wrong: all else stays
-// in registers, and the compiler has none to spare.
+// shift the next bits. What is here keeps the rest off it, and shortens it where a
+// branch was predicted wrongly, which is once or twice a match. Whatever an entry is,
+// its bits are dropped in the same way: so both of what can follow it, the next entry
+// and the distance, are loaded before it is known which. The store of a byte that may
+// be no literal comes between them and the branch, and keeps the compiler from moving
+// them behind it. The entry of the next turn is loaded before the bits are refilled:
+// a load fills all 64, of which a length and a distance take at most 48. It is loaded
+// before a match is copied, too.
+//
+// n is exact in its low six bits only, so that a whole entry can be subtracted from
+// it. Arrays are reached by masks, which cost less than checks, and from d or codes
+// alone. What is seldom read is in d, as are the bits in front of a match, for the
+// case that it is wrong: all else stays in registers, and the compiler has none to
+// spare.
 func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 	codes, op := d.codes, d.op
 	bits, n := d.bits, uint32(d.n)
@@ -62,29 +70,27 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 	n |= 56
 	entry := codes.lit[bits&litMask]
 	for stuck = true; op < fastEnd; {
+		rest := bits >> (entry & 63)
+		next, far := codes.lit[rest&litMask], codes.dist[rest&distMask]
+		d.buf[op&windowMask] = byte(entry >> 16)
 		if int32(entry) < 0 {
-			bits >>= entry & 63
-			n -= entry
-			d.buf[op&windowMask] = byte(entry >> 16)
 			op++
-			entry = codes.lit[bits&litMask]
+			bits, n, entry = rest, n-entry, next
+			rest = bits >> (entry & 63)
+			next, far = codes.lit[rest&litMask], codes.dist[rest&distMask]
+			d.buf[op&windowMask] = byte(entry >> 16)
 			if int32(entry) < 0 {
-				bits >>= entry & 63
-				n -= entry
-				d.buf[op&windowMask] = byte(entry >> 16)
 				op++
-				entry = codes.lit[bits&litMask]
-				if int32(entry) < 0 {
-					bits >>= entry & 63
-					n -= entry
-					d.buf[op&windowMask] = byte(entry >> 16)
-					op++
-					goto refill
-				}
+				bits, n, entry = rest, n-entry, next
+				bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
+				at += int(^n >> 3 & 7)
+				n |= 56
+				goto more
 			}
 			bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
 			at += int(^n >> 3 & 7)
 			n |= 56
+			rest = bits >> (entry & 63)
 		}
 		{
 			d.bits, d.n = bits, uint(n)
@@ -94,7 +100,7 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 				}
 				bits >>= litBits
 				n -= litBits
-				entry = codes.lit[(entry>>16+uint32(bits)&(1<<(entry>>8&15)-1))&(1<<12-1)]
+				entry = codes.lit[(entry>>16+uint32(bits)&(1<<(entry>>8&15)-1))&(1<<11-1)]
 				if int32(entry) < 0 {
 					bits >>= entry & 63
 					n -= entry
@@ -106,47 +112,45 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 					bits, n = d.bits, uint32(d.n)
 					break
 				}
+				rest = bits >> (entry & 63)
+				far = codes.dist[rest&distMask]
 			}
-			extra := bits
-			bits >>= entry & 63
 			n -= entry
-			length := int(uint8(entry>>16)) + int(extra>>(entry>>8&63)&uint64(entry>>24)) + 3
-
-			far := codes.dist[bits&distMask]
+			length := int(uint8(entry>>16)) + int(bits>>(entry>>8&63)&uint64(entry>>24)) + 3
 			if far&special != 0 {
 				if far&subTable == 0 {
 					bits, n = d.bits, uint32(d.n)
 					break
 				}
-				bits >>= distBits
+				rest >>= distBits
 				n -= distBits
-				far = codes.dist[(far>>16+bits&(1<<(far>>8&15)-1))&(1<<10-1)]
+				far = codes.dist[(far>>16+rest&(1<<(far>>8&15)-1))&(1<<10-1)]
 				if far&special != 0 {
 					bits, n = d.bits, uint32(d.n)
 					break
 				}
 			}
-			extra = bits
-			bits >>= far & 63
+			bits = rest >> (far & 63)
 			n -= uint32(far)
-			distance := int(far>>32) + int(extra>>(far>>8&63)&uint64(uint16(far>>16)))
+			distance := int(far>>32) + int(rest>>(far>>8&63)&uint64(uint16(far>>16)))
 			from := op - distance
 			if from < d.low {
 				bits, n = d.bits, uint32(d.n)
 				break
 			}
 
+			entry = codes.lit[bits&litMask]
 			bits |= binary.LittleEndian.Uint64(d.input[at&inputMask:at&inputMask+8]) << (n & 63)
 			at += int(^n >> 3 & 7)
 			n |= 56
-			entry = codes.lit[bits&litMask]
 
 			to := op
 			op += length
 			switch {
-			case distance >= 32:
+			case distance >= 16:
 				// Nearly all matches. 32 bytes before the first question:
-				// how long they are a processor can seldom predict.
+				// how long they are a processor can seldom predict. They
+				// are moved 16 after 16, for what lies near.
 				a, b := to&windowMask, from&windowMask
 				dst, src := (*[32]byte)(d.buf[a:a+32]), (*[32]byte)(d.buf[b:b+32])
 				*(*[16]byte)(dst[:16]) = *(*[16]byte)(src[:16])
@@ -157,11 +161,6 @@ func (d *Decoder) fastLoop(at int) (next int, stuck bool) {
 					dst, src := (*[32]byte)(d.buf[a:a+32]), (*[32]byte)(d.buf[b:b+32])
 					*(*[16]byte)(dst[:16]) = *(*[16]byte)(src[:16])
 					*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
-				}
-			case distance >= 16:
-				for ; to < op; to += 16 {
-					*(*[16]byte)(d.buf[to&windowMask : to&windowMask+16]) = *(*[16]byte)(d.buf[from&windowMask : from&windowMask+16])
-					from += 16
 				}
 			case distance == 1:
 				word := uint64(d.buf[from&windowMask]) * 0x0101010101010101

@@ -2,6 +2,7 @@ package inflate
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 )
 
@@ -13,6 +14,7 @@ import (
 //	length:   the base less 3 in 16-23, the mask of the extra bits in 24-28
 //	distance: the base in 32-47, the mask of the extra bits in 16-28
 //	all:      code length in 8-11, code length plus extra bits in 0-5
+//	code length code: the symbol in 16-20
 //	special:  bit 15, and bit 14 for a pointer to a sub-table (index in 16-30,
 //	          its bits in 8-11), bit 13 for the end of the block, bit 12 for
 //	          the longest match, none for a code that must not be used
@@ -28,7 +30,7 @@ const (
 	blockEnd  = 1 << 13
 	longMatch = 1 << 12
 
-	litBits  = 11
+	litBits  = 10
 	distBits = 9
 	preBits  = 7
 
@@ -45,10 +47,11 @@ const (
 )
 
 // The arrays are powers of two for the masks of the hot loop; zlib's "enough"
-// counts 2,342 entries for 286 codes at 11 bits and 594 for 30 at 9. One pointer
-// reaches both: registers are scarce there.
+// counts 1,334 entries for 288 codes at 10 bits and 594 for 30 at 9. One pointer
+// reaches both: registers are scarce there. 11 bits for literals and lengths are no
+// faster: the first-level cache has to hold the tables beside what matches copy.
 type tables struct {
-	lit  [4096]uint32
+	lit  [2048]uint32
 	dist [1024]uint64
 }
 
@@ -101,17 +104,15 @@ func makePreEntries() (e [preSymbols]uint32) {
 	for i := range e {
 		e[i] = uint32(i) << 16
 	}
+	e[16], e[17], e[18] = e[16]|2, e[17]|3, e[18]|7
 	return e
 }
 
 // build fills a table for the code of the given lengths (RFC 1951 3.2.2), one per
-// symbol. It reports whether the code is one that zlib accepts: complete, or,
-// where partial is set, a single code of one bit or none at all.
-func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partial bool) bool {
-	var count [maxCode + 1]int
-	for _, l := range lens {
-		count[l&maxCode]++
-	}
+// symbol; count is how many symbols have each length. It reports whether the code is
+// one that zlib accepts: complete, or, where partial is set, a single code of one bit
+// or none at all.
+func build[E entry](table []E, lens []uint8, count *lengthCount, entries []E, tableBits uint, partial bool) bool {
 	longest := uint(maxCode)
 	for longest > 0 && count[longest] == 0 {
 		longest--
@@ -126,8 +127,34 @@ func build[E entry](table []E, lens []uint8, entries []E, tableBits uint, partia
 	if longest == 0 || used < complete {
 		return partial && longest <= 1 && buildPartial(table, lens, entries, tableBits)
 	}
-	fillTable(table, sortSymbols(lens, &count), entries, &count, tableBits)
+	var sorted [litSymbols]uint16
+	sortSymbols(&sorted, lens, count)
+	fillTable(table, &sorted, entries, count, tableBits)
 	return true
+}
+
+// lengthCount is how many symbols have each length; of those without a code it
+// may say anything.
+type lengthCount [maxCode + 1]int
+
+// countLens counts the symbols of each length but zero. Many symbols have none, and
+// runs of symbols have the same: so words of zeros are skipped, and neighbours do not
+// wait for each other's counts.
+func countLens(lens []uint8) (count lengthCount) {
+	var odd lengthCount
+	for ; len(lens) >= 8; lens = lens[8:] {
+		for w := binary.LittleEndian.Uint64(lens); w != 0; w >>= 16 {
+			count[w&maxCode]++
+			odd[w>>8&maxCode]++
+		}
+	}
+	for _, l := range lens {
+		count[l&maxCode]++
+	}
+	for l, n := range odd {
+		count[l] += n
+	}
+	return count
 }
 
 // buildPartial fills the table of a code with one symbol, or with none: bits that
@@ -143,51 +170,70 @@ func buildPartial[E entry](table []E, lens []uint8, entries []E, tableBits uint)
 	return true
 }
 
-// sortSymbols lists the symbols with a code by length, then by value.
-func sortSymbols(lens []uint8, count *[maxCode + 1]int) *[litSymbols]uint16 {
+// sortSymbols lists the symbols with a code by length, then by value. Runs of equal
+// lengths, most of all of none, are taken four at a time: what says least costs most.
+func sortSymbols(sorted *[litSymbols]uint16, lens []uint8, count *lengthCount) {
 	var offset [maxCode + 2]int
 	for l := 1; l <= maxCode; l++ {
 		offset[l+1] = offset[l] + count[l]
 	}
-	var sorted [litSymbols]uint16
-	for sym, l := range lens {
+	for sym := 0; sym < len(lens); {
+		l := lens[sym] & maxCode
+		if rest := lens[sym:]; len(rest) >= 4 && binary.LittleEndian.Uint32(rest) == uint32(l)*0x01010101 {
+			if l != 0 {
+				group, s := sorted[offset[l]:offset[l]+4], uint16(sym)
+				group[0], group[1], group[2], group[3] = s, s+1, s+2, s+3
+				offset[l] += 4
+			}
+			sym += 4
+			continue
+		}
 		if l != 0 {
 			sorted[offset[l]] = uint16(sym)
 			offset[l]++
 		}
+		sym++
 	}
-	return &sorted
 }
 
-// fillTable writes the entries of a complete code. Codes are counted up bit by bit
-// reversed, as they come in the stream; the table doubles with every length, so
-// that each entry is written once and copied in blocks.
-func fillTable[E entry](table []E, sorted *[litSymbols]uint16, entries []E, count *[maxCode + 1]int, tableBits uint) {
-	code, length, next := uint(0), uint(1), 0
+// fillTable writes the entries of a complete code. The table doubles with every
+// length, so that each entry is written once and copied in blocks. Codes come in the
+// stream bit by bit reversed.
+func fillTable[E entry](table []E, sorted *[litSymbols]uint16, entries []E, count *lengthCount, tableBits uint) {
+	code, next := uint(0), 0
+	for length := uint(1); length <= tableBits; length++ {
+		end := uint(1) << length
+		if code <<= 1; next > 0 {
+			copy(table[end/2:end], table[:end/2])
+		}
+		group := sorted[next : next+count[length]]
+		place(table, group, entries, code, length)
+		code += uint(len(group))
+		next += count[length]
+		if code == end {
+			double(table, end, length, tableBits)
+			return
+		}
+	}
+	length := tableBits + 1
 	for count[length] == 0 {
 		length++
 	}
-	left := count[length]
-	end := uint(1) << length
-	for length <= tableBits {
-		for ; left > 0; left-- {
-			table[code] = entries[sorted[next]] + E(length)<<8 + E(length)
-			next++
-			if code == end-1 {
-				double(table, end, length, tableBits)
-				return
-			}
-			code = increment(code, end-1)
-		}
-		for left == 0 {
-			if length++; length <= tableBits {
-				copy(table[end:2*end], table[:end])
-				end <<= 1
-			}
-			left = count[length]
-		}
+	reversed := uint(bits.Reverse16(uint16(code)) >> (16 - tableBits))
+	fillSubTables(table, sorted[next:], entries, count, tableBits, reversed, length, count[length])
+}
+
+// place writes the entries of all codes of one length; the first is code. It is a
+// function of its own for the registers.
+//
+//go:noinline
+func place[E entry](table []E, sorted []uint16, entries []E, code, length uint) {
+	own := E(length)<<8 + E(length)
+	at, step := uint16(code<<(16-length)), uint16(1)<<(16-length)
+	for _, sym := range sorted {
+		table[bits.Reverse16(at)] = entries[sym] + own
+		at += step
 	}
-	fillSubTables(table, sorted[next:], entries, count, tableBits, code, length, left)
 }
 
 // double copies the table's first end entries until it is full.
@@ -205,7 +251,7 @@ func increment(code, all uint) uint {
 }
 
 // fillSubTables writes the codes that are longer than the table's bits.
-func fillSubTables[E entry](table []E, sorted []uint16, entries []E, count *[maxCode + 1]int, tableBits, code, length uint, left int) {
+func fillSubTables[E entry](table []E, sorted []uint16, entries []E, count *lengthCount, tableBits, code, length uint, left int) {
 	mask := uint(1)<<tableBits - 1
 	prefix, start, end := mask+1, uint(0), mask+1
 	for _, sym := range sorted {
@@ -234,7 +280,7 @@ func fillSubTables[E entry](table []E, sorted []uint16, entries []E, count *[max
 
 // subBits is how many bits the sub-table takes that begins with left codes of the
 // length.
-func subBits(count *[maxCode + 1]int, tableBits, length uint, left int) uint {
+func subBits(count *lengthCount, tableBits, length uint, left int) uint {
 	sub := length - tableBits
 	for used := left; used < 1<<sub; {
 		sub++
@@ -265,7 +311,8 @@ func makeFixed() *tables {
 		distLens[i] = 5
 	}
 	t := new(tables)
-	if !build(t.lit[:], lens[:], litEntries[:], litBits, true) || !build(t.dist[:], distLens[:], distEntries[:], distBits, true) {
+	count, distCount := countLens(lens[:]), countLens(distLens[:])
+	if !build(t.lit[:], lens[:], &count, litEntries[:], litBits, true) || !build(t.dist[:], distLens[:], &distCount, distEntries[:], distBits, true) {
 		panic("inflate: internal error: the fixed code is not complete")
 	}
 	return t

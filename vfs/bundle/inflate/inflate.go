@@ -12,6 +12,7 @@
 package inflate
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -213,6 +214,25 @@ func (d *Decoder) fill(src []byte, pos int, want uint) (int, bool) {
 		pos++
 	}
 	return pos, true
+}
+
+// refill brings at least 56 bits, or all that src has.
+func (d *Decoder) refill(src []byte, pos int) int {
+	if len(src)-pos >= 8 {
+		d.bits |= binary.LittleEndian.Uint64(src[pos:]) << (d.n & 63)
+		more := (63 - d.n) / 8
+		d.n |= 56
+		d.bits &= 1<<d.n - 1
+		d.taken += int64(more)
+		return pos + int(more)
+	}
+	for d.n <= 55 && pos < len(src) {
+		d.bits |= uint64(src[pos]) << d.n
+		d.n += 8
+		d.taken++
+		pos++
+	}
+	return pos
 }
 
 // drop forgets the lowest bits.

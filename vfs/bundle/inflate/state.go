@@ -108,20 +108,31 @@ func (h *header) restore(b []byte, p phase) bool {
 	if p != inPrecode {
 		limit = h.lits + h.dists
 	}
-	return h.lits <= 286 && h.dists <= 30 && h.pres <= preSymbols && h.next <= limit
+	if h.lits > 286 || h.dists > 30 || h.pres > preSymbols || h.next > limit {
+		return false
+	}
+	if p == inCodes {
+		clear(h.lens[h.next:])
+	}
+	return true
 }
 
 // restoreTables makes the tables of the phase anew.
 func (d *Decoder) restoreTables() bool {
 	switch d.phase {
 	case inCodes:
+		d.header.count = countLens(d.header.lens[:d.header.next])
 		return d.header.buildPrecode()
 	case inSymbols:
 		if d.fixed {
 			d.codes = fixed
 			return true
 		}
-		return d.header.lits > 256 && d.header.dists > 0 && d.buildTables() == ""
+		if d.header.lits < 257 || d.header.dists < 1 {
+			return false
+		}
+		d.header.count = countLens(d.header.lens[:d.header.lits+d.header.dists])
+		return d.buildTables() == ""
 	}
 	return true
 }

@@ -34,12 +34,7 @@ const (
 // symbol decodes one literal, match or end of block, if all of its bits are
 // there; else nothing changes but that more bits are in d.bits.
 func (d *Decoder) symbol(src []byte, pos int) (int, progress, error) {
-	for d.n <= 55 && pos < len(src) {
-		d.bits |= uint64(src[pos]) << d.n
-		d.n += 8
-		d.taken++
-		pos++
-	}
+	pos = d.refill(src, pos)
 	bits, have := d.bits, d.n
 	entry := d.codes.lit[bits&litMask]
 	if entry&subTable != 0 && have >= litBits {
