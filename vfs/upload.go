@@ -216,7 +216,7 @@ func (u *Upload) start() error {
 	if err != nil {
 		return u.failed("open", err, 0)
 	}
-	u.writer, u.check, u.sum, u.began = w, newCheck(u.view.limits()), sha256.New(), true
+	u.writer, u.check, u.sum, u.began = w, u.area.tree.newCheck(u.view.limits()), sha256.New(), true
 	u.journal = record(w, u.check)
 	u.aim()
 	u.received.Store(0)
@@ -234,7 +234,7 @@ func (u *Upload) resume() error {
 	t := u.area.tree
 	w, state, off, err := t.store.Resume(ctx, u.kept.id)
 	if err == nil {
-		u.check = newCheck(u.view.limits())
+		u.check = u.area.tree.newCheck(u.view.limits())
 		var d *draft
 		if d, u.sum, err = decodeState(state, u.check); err == nil {
 			u.draft = *d
@@ -281,7 +281,7 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 		return nil, 0, err
 	}
 	defer r.Close()
-	u.check, u.sum = newCheck(u.view.limits()), sha256.New()
+	u.check, u.sum = u.area.tree.newCheck(u.view.limits()), sha256.New()
 	u.journal = record(w, u.check)
 	u.draft.Receipt = Receipt{
 		ID: string(u.kept.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,
