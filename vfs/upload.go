@@ -42,6 +42,7 @@ type Upload struct {
 	sum     hash.Hash
 	draft   draft
 	saved   int64     // bytes covered by the last saved state
+	noted   int64     // bytes covered by the last one that was given to be saved
 	last    time.Time // when the last byte came
 	charged int64     // bytes counted against the quota
 	twin    int64     // size of the bundle that this one must equal; see area.afford
