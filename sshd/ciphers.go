@@ -12,8 +12,9 @@ import (
 // CPU with AES: see the ciphers in docs/BENCHMARKS.md. To offer nothing but
 // AES-GCM would bring every OpenSSH since 6.2 to it, and shut out paramiko 2,
 // JSch, libssh2 1.10, and whoever has configured "Ciphers aes256-ctr". To leave
-// out chacha20 alone takes the fast cipher from clients on CPUs without AES. So everything is offered, but to an OpenSSH client that has just
-// said that it has AES-GCM, see overhear, nothing but that.
+// out chacha20 alone takes the fast cipher from clients on CPUs without AES. So
+// everything is offered, but to an OpenSSH client that has just said that it has
+// AES-GCM, see overhear, nothing but that.
 
 // gcm are the ciphers for CPUs with AES.
 var gcm = []string{ssh.CipherAES128GCM, ssh.CipherAES256GCM}

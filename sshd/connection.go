@@ -73,7 +73,7 @@ func newConnection(s *Server, nc net.Conn, a *algorithms, seat *seat) *connectio
 	c := &connection{
 		server: s, algorithms: a, seat: seat, since: time.Now(), capped: seat.standing == ordinary,
 		net:  newTimedConn(nc, silences*l.KeepAlive, l.WriteTimeout),
-		meta: Conn{Session: strings.ToLower(rand.Text()[:10]), Since: time.Now()},
+		meta: Conn{Session: strings.ToLower(rand.Text()[:10]), Since: time.Now()}, intake: intake{all: &s.unread},
 	}
 	c.net.look, c.net.hello = c.lookUnread, func() { seat.reach(exchanges) }
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
@@ -92,6 +92,7 @@ func (c *connection) nameRemote(a net.Addr) {
 // serve is the connection's life.
 func (c *connection) serve() {
 	defer c.seat.leave()
+	defer c.intake.forget()
 	defer c.cancel()
 	defer c.net.Close()
 	defer c.recovered()

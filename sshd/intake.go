@@ -4,22 +4,31 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	// maxUnread is how many bytes of a connection may wait for its programs
-	// until no more is read from the network; reading goes on below
-	// resumeUnread. x/crypto alone would take in a window of 2 MiB for every
+	// until no more is read from the network; reading goes on at half of it.
+	// x/crypto alone would take in a window of 2 MiB for every
 	// channel: 500 uploads at once, more than the CPU can check, would cost a
 	// gigabyte. What is not read waits in the sockets, and the peer with it.
-	maxUnread    = 64 << 10
-	resumeUnread = 32 << 10
+	maxUnread = 64 << 10
+	// crowdedUnread takes the place of maxUnread while the connections of a
+	// server have allUnread or more between them: a packet for each waits then,
+	// which is enough where the CPU is what all of them wait for.
+	crowdedUnread = 8 << 10
+	allUnread     = 8 << 20
 	// sentContent is what a program writes at once, in bytes, that is more
 	// than an answer.
 	sentContent = 4 << 10
 	// intakeTick is how often a pause looks whether it is in the way.
 	intakeTick = 100 * time.Millisecond
+	// crowdedTicks is how many looks have to find the same where the
+	// connections have allUnread between them: what a program waits for may be
+	// on its way to it then, behind others that wait for the CPU.
+	crowdedTicks = 10
 )
 
 // intake holds what comes from the network to what the programs of a connection
@@ -27,6 +36,8 @@ const (
 // requests count as unread and nobody reads them; and when one waits for its
 // output to go, because the peer's leave for that comes on the same way.
 type intake struct {
+	all *atomic.Int64 // unread bytes of all connections of the server
+
 	mu       sync.Mutex // guards all below
 	sessions int
 	unread   int
@@ -54,7 +65,30 @@ func (c *intakeConn) Read(p []byte) (int, error) {
 func (p *intake) came(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unread += n
+	if p.sessions > 0 {
+		p.setUnread(p.unread + n)
+	}
+}
+
+// setUnread wants p.mu held.
+func (p *intake) setUnread(n int) {
+	p.all.Add(int64(n - p.unread))
+	p.unread = n
+}
+
+// forget takes a connection that has ended off the books.
+func (p *intake) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.setUnread(0)
+}
+
+// limit is how much may be unread at this moment.
+func (p *intake) limit() int {
+	if p.all.Load() >= allUnread {
+		return crowdedUnread
+	}
+	return maxUnread
 }
 
 // opened and closed count sessions. Without one there is nobody to wait for.
@@ -62,19 +96,19 @@ func (p *intake) opened() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sessions++
-	p.unread = 0
+	p.setUnread(0)
 }
 
 func (p *intake) closed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sessions--
-	p.unread = 0
+	p.setUnread(0)
 	p.goOn()
 }
 
 // read runs a program's read. One that gives less than it could has emptied its
-// channel.
+// channel; others that wait have as well.
 func (p *intake) read(b []byte, read func([]byte) (int, error)) (int, error) {
 	p.mu.Lock()
 	p.reading++
@@ -84,11 +118,11 @@ func (p *intake) read(b []byte, read func([]byte) (int, error)) (int, error) {
 	defer p.mu.Unlock()
 	p.reading--
 	p.moved++
-	p.unread = max(p.unread-n, 0)
-	if n < len(b) && p.sessions == 1 {
-		p.unread = 0
+	p.setUnread(max(p.unread-n, 0))
+	if n < len(b) && p.reading == p.sessions-1 {
+		p.setUnread(0)
 	}
-	if p.unread <= resumeUnread {
+	if p.unread <= p.limit()/2 {
 		p.goOn()
 	}
 	return n, err
@@ -100,7 +134,7 @@ func (p *intake) write(b []byte, write func([]byte) (int, error)) (int, error) {
 	p.mu.Lock()
 	p.writing++
 	if len(b) >= sentContent {
-		p.unread = 0
+		p.setUnread(0)
 		p.goOn()
 	}
 	p.mu.Unlock()
@@ -128,7 +162,7 @@ func (p *intake) wait(ctx context.Context) {
 	}
 	tick := time.NewTicker(intakeTick)
 	defer tick.Stop()
-	for {
+	for same := 1; ; same++ {
 		select {
 		case <-resume:
 			return
@@ -136,32 +170,35 @@ func (p *intake) wait(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now, stuck := p.look(moved)
+		now, stuck := p.look(moved, same)
 		if stuck {
 			return
 		}
-		moved = now
+		if now != moved {
+			moved, same = now, 0
+		}
 	}
 }
 
 func (p *intake) begin() (resume chan struct{}, moved int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sessions == 0 || p.unread <= maxUnread {
+	if p.sessions == 0 || p.unread <= p.limit() {
 		return nil, 0
 	}
 	p.resume = make(chan struct{})
 	return p.resume, p.moved
 }
 
-// look reports whether a program has waited since moved was what it is. Then
-// what counts as unread was nothing for it.
-func (p *intake) look(moved int) (now int, stuck bool) {
+// look reports whether a program has waited since moved was what it is, looks ago.
+// Then what counts as unread was nothing for it.
+func (p *intake) look(moved, looks int) (now int, stuck bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	stuck = p.moved == moved && p.reading+p.writing > 0
+	stuck = p.moved == moved && p.reading+p.writing > 0 && (looks >= crowdedTicks || p.all.Load() < allUnread)
 	if stuck {
-		p.unread, p.resume = 0, nil
+		p.setUnread(0)
+		p.resume = nil
 	}
 	return p.moved, stuck
 }

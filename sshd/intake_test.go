@@ -4,10 +4,13 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+func newIntake() *intake { return &intake{all: new(atomic.Int64)} }
 
 // endless is a connection that always has something to read.
 type endless struct{ net.Conn }
@@ -43,7 +46,7 @@ func (p *intake) lookAt(n *int) int {
 func TestIntakeHoldsTheNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := &intake{}
+		p := newIntake()
 		p.opened()
 		total := pour(ctx, p)
 		time.Sleep(time.Hour)
@@ -76,7 +79,7 @@ func TestIntakeGivesWay(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			p, block := &intake{}, make(chan struct{})
+			p, block := newIntake(), make(chan struct{})
 			p.opened()
 			total := pour(ctx, p)
 			time.Sleep(time.Minute)
@@ -97,7 +100,7 @@ func TestIntakeGivesWay(t *testing.T) {
 // tick because of them.
 func TestIntakeLetsContentGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, start := &intake{}, time.Now()
+		p, start := newIntake(), time.Now()
 		p.opened()
 		c := &intakeConn{endless{}, p, t.Context()}
 		for range 1000 {
@@ -108,6 +111,56 @@ func TestIntakeLetsContentGo(t *testing.T) {
 		}
 		if waited := time.Since(start); waited > 0 {
 			t.Errorf("reads waited %v for a program that only writes", waited)
+		}
+	})
+}
+
+// What is for no program does not pile up while all programs of a connection wait for
+// input, so that none of them waits for a tick because of it.
+func TestIntakeForgetsWhatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start, idle := newIntake(), time.Now(), make(chan struct{})
+		p.opened()
+		p.opened()
+		go p.read(make([]byte, 1), func([]byte) (int, error) { <-idle; return 0, io.EOF })
+		synctest.Wait()
+		c := &intakeConn{endless{}, p, t.Context()}
+		for range 1000 {
+			c.Read(make([]byte, 32<<10))
+			p.read(make([]byte, 32<<10), func([]byte) (int, error) { return 30 << 10, nil })
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("it waited for %v", took)
+		}
+		close(idle)
+	})
+}
+
+// Many connections that nobody reads from wait with a packet each, not with a
+// window each; and what one held is given back when it ends.
+func TestIntakesShareABudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const crowd, packet = 1000, 32 << 10
+		all := new(atomic.Int64)
+		var intakes []*intake
+		ctx, cancel := context.WithCancel(t.Context())
+		for range crowd {
+			p := &intake{all: all}
+			p.opened()
+			pour(ctx, p)
+			intakes = append(intakes, p)
+			synctest.Wait()
+		}
+		if got, most := all.Load(), int64(allUnread+maxUnread+crowd*(crowdedUnread+packet)); got > most {
+			t.Errorf("%d connections hold %d bytes, want at most %d", crowd, got, most)
+		}
+		cancel()
+		synctest.Wait()
+		for _, p := range intakes {
+			p.forget()
+		}
+		if got := all.Load(); got != 0 {
+			t.Errorf("%d bytes are on the books of connections that ended", got)
 		}
 	})
 }

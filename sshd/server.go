@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bundleup/auth"
@@ -36,6 +37,7 @@ type Server struct {
 	legacy *algorithms
 	guard  *auth.Guard
 	gate   *gate
+	unread atomic.Int64 // bytes that the intakes of all connections hold
 
 	// ctx ends when sessions are to end.
 	ctx  context.Context

@@ -10,9 +10,9 @@ import (
 const journalDoc = "journal"
 
 // newCheck makes a check that records what an index is made from.
-func newCheck(l bundle.Limits) *bundle.Check {
+func (t *Tree) newCheck(l bundle.Limits) *bundle.Check {
 	c := bundle.NewCheck(l)
-	c.Record(bundle.IndexOptions{})
+	c.Record(bundle.IndexOptions{Tracers: &t.tracers})
 	return c
 }
 

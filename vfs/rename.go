@@ -70,7 +70,7 @@ func (a *area) renamed(ctx context.Context, k *kept, src, dst string, limits bun
 		return nil, internal("rename", src, err)
 	}
 	defer w.Close()
-	check := newCheck(limits)
+	check := a.tree.newCheck(limits)
 	d, sum, err := decodeState(state, check)
 	if err != nil {
 		return nil, internal("rename", src, err)

@@ -113,10 +113,10 @@ const maxAimed = 4
 func (u *Upload) checkpoint() error {
 	c, ok := u.writer.(store.Checkpointer)
 	if !ok {
-		if u.received.Load()-u.saved < u.area.tree.cfg.Checkpoint {
+		if u.received.Load()-max(u.saved, u.noted) < u.area.tree.cfg.Checkpoint {
 			return nil
 		}
-		return u.save(context.Background())
+		return u.saveBeside()
 	}
 	u.catchUp()
 	if !c.Due() {
@@ -129,10 +129,28 @@ func (u *Upload) checkpoint() error {
 	return c.Checkpoint(state)
 }
 
+// saveBeside is a save that lets the next bytes come meanwhile, where the store can.
+func (u *Upload) saveBeside() error {
+	s, ok := u.writer.(store.BesideSaver)
+	if !ok {
+		return u.save(context.Background())
+	}
+	state, err := u.state()
+	if err != nil {
+		return err
+	}
+	start := u.area.tree.cfg.Now()
+	err = s.SaveBeside(state)
+	u.area.tree.observe("save", start, err)
+	u.catchUp()
+	u.noted = u.received.Load()
+	return err
+}
+
 // catchUp learns how much the store has made durable by itself.
 func (u *Upload) catchUp() {
-	if c, ok := u.writer.(store.Checkpointer); ok {
-		u.saved = max(u.saved, c.Kept())
+	if k, ok := u.writer.(interface{ Kept() int64 }); ok {
+		u.saved = max(u.saved, k.Kept())
 	}
 }
 

@@ -66,6 +66,8 @@ type Tree struct {
 	count counters
 	sums  chan struct{} // one for each bundle that is read for its digest
 
+	tracers bundle.Tracers // of the checks of all uploads
+
 	readers *readers
 
 	mu    sync.Mutex // guards areas

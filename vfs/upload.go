@@ -42,6 +42,7 @@ type Upload struct {
 	sum     hash.Hash
 	draft   draft
 	saved   int64     // bytes covered by the last saved state
+	noted   int64     // bytes covered by the last one that was given to be saved
 	last    time.Time // when the last byte came
 	charged int64     // bytes counted against the quota
 	twin    int64     // size of the bundle that this one must equal; see area.afford
@@ -216,7 +217,7 @@ func (u *Upload) start() error {
 	if err != nil {
 		return u.failed("open", err, 0)
 	}
-	u.writer, u.check, u.sum, u.began = w, newCheck(u.view.limits()), sha256.New(), true
+	u.writer, u.check, u.sum, u.began = w, u.area.tree.newCheck(u.view.limits()), sha256.New(), true
 	u.journal = record(w, u.check)
 	u.aim()
 	u.received.Store(0)
@@ -234,7 +235,7 @@ func (u *Upload) resume() error {
 	t := u.area.tree
 	w, state, off, err := t.store.Resume(ctx, u.kept.id)
 	if err == nil {
-		u.check = newCheck(u.view.limits())
+		u.check = u.area.tree.newCheck(u.view.limits())
 		var d *draft
 		if d, u.sum, err = decodeState(state, u.check); err == nil {
 			u.draft = *d
@@ -281,7 +282,7 @@ func (u *Upload) recheck(ctx context.Context) (store.Writer, int64, error) {
 		return nil, 0, err
 	}
 	defer r.Close()
-	u.check, u.sum = newCheck(u.view.limits()), sha256.New()
+	u.check, u.sum = u.area.tree.newCheck(u.view.limits()), sha256.New()
 	u.journal = record(w, u.check)
 	u.draft.Receipt = Receipt{
 		ID: string(u.kept.id), Name: u.name, Tenant: string(u.area.tenant), Account: u.account.Name,

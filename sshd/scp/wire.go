@@ -21,8 +21,9 @@ const (
 // OpenSSH's buffer.
 const maxRecord = 2048
 
-// chunk is how much file content is moved at once, in bytes.
-const chunk = 256 << 10
+// chunk is how much file content is moved at once, in bytes: what comes meanwhile is
+// decrypted while this is checked, so that one does not wait for more than this.
+const chunk = 64 << 10
 
 // ok answers a record, or asks for the next.
 func (s *session) ok() error { return s.write([]byte{answerOK}) }

@@ -148,3 +148,11 @@ func benchmarkDownload(b *testing.B, block int) {
 
 func BenchmarkDownload32K(b *testing.B)  { benchmarkDownload(b, 32<<10) }
 func BenchmarkDownload255K(b *testing.B) { benchmarkDownload(b, maxData) }
+
+// BenchmarkStat asks one question after the other with nothing open, as a client
+// does that looks around: the filtered server rests between two.
+func BenchmarkStat(b *testing.B) {
+	benchmark(b, 1<<10, func(conn net.Conn) error {
+		return pump(conn, 100, 1, func(int) []byte { return pathFrame(typeLstat, 1, "/f").done() })
+	})
+}

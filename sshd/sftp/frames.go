@@ -22,23 +22,24 @@ var errGaveUp = errors.New("serve sftp: internal error: the server gave up on a 
 
 // frames stands between the channel and the RequestServer, as the server's
 // connection. Read hands it one request at a time, the next one when the reply
-// to the last was written; only READs go beside each other. So writes arrive
-// in order, handlers need no locks, and the server holds two packets at most:
-// the one at work and the one read ahead. Requests that are malformed, do not
-// fit their handle or belong to extensions that the server lacks are answered
-// here, while the server has nothing to say: between two replies of its own.
+// to the last was written; only READs go beside each other. So handlers need no
+// locks, and the server holds two packets at most: the one at work and the one
+// read ahead. Requests that are malformed, do not fit their handle or belong to
+// extensions that the server lacks are answered here, while the server has
+// nothing to say: between two replies of its own. So are WRITEs, see store.
 //
 // Read is called by the server's reading goroutine, Write by its writing one.
 type frames struct {
 	ch         io.ReadWriteCloser
 	maxHandles int
+	made       func() io.WriterAt // what the last OPEN for writing made
 
 	// The reading side's.
 	in    lookahead
-	begun bool    // INIT was seen
-	rest  int     // bytes of the packet at hand that the server still lacks
-	held  bool    // the packet is a WRITE that waits with its last byte
-	ahead request // that WRITE
+	begun bool   // INIT was seen
+	rest  int    // bytes of the packet at hand that the server still lacks
+	ended bool   // the server was told that this is the end, see rests
+	data  []byte // for a piece of a WRITE; made for the first
 
 	// The writing side's.
 	left   int    // bytes of the server's reply still to come
@@ -48,16 +49,23 @@ type frames struct {
 	changed sync.Cond
 	queue   []request // with the server and unanswered, in order
 	asked   int       // bytes that the READs among them ask for
-	handles map[string]use
+	handles map[string]handle
 	err     error // why it is over; io.EOF is the client's own end
 }
 
-func newFrames(ch io.ReadWriteCloser, maxHandles int) *frames {
+// handle is what an OPEN or OPENDIR gave the client.
+type handle struct {
+	use use
+	to  io.WriterAt // where WRITEs go, for useWrite
+}
+
+func newFrames(ch io.ReadWriteCloser, maxHandles int, made func() io.WriterAt) *frames {
 	f := &frames{
 		ch:         ch,
 		maxHandles: maxHandles,
+		made:       made,
 		in:         lookahead{from: ch},
-		handles:    make(map[string]use),
+		handles:    make(map[string]handle),
 	}
 	f.changed.L = &f.mu
 	return f
@@ -91,9 +99,10 @@ func (f *frames) Close() error {
 	return nil
 }
 
-// begin answers what comes before the first request for the server, which Read
+// begin answers what comes before the first request for a server, which Read
 // gives then.
 func (f *frames) begin() error {
+	f.ended = false
 	err := f.next()
 	if err != nil {
 		f.stop(err)
@@ -101,9 +110,12 @@ func (f *frames) begin() error {
 	return err
 }
 
-// Read gives the server the bytes of admitted requests. File data goes from the
-// channel into p, but for what came in one piece with the request's head.
+// Read gives the server the bytes of admitted requests.
 func (f *frames) Read(p []byte) (int, error) {
+	if f.rest == 0 && f.rests() {
+		f.ended = true
+		return 0, io.EOF
+	}
 	n, err := f.read(p)
 	if err != nil {
 		f.stop(err)
@@ -117,21 +129,28 @@ func (f *frames) read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	p = p[:min(len(p), f.rest)]
-	if f.held && f.rest > 1 {
-		p = p[:min(len(p), f.rest-1)]
-	} else if f.held {
-		if err := f.admit(f.ahead); err != nil {
-			return 0, err
-		}
-		f.held = false
-	}
-	n, err := f.in.Read(p)
+	n, err := f.in.Read(p[:min(len(p), f.rest)])
 	f.rest -= n
 	if err != nil {
 		return n, broken(err)
 	}
 	return n, nil
+}
+
+// rests says that the server knows nothing that the next could not do without: no
+// handle is open, every request is answered, and none has come. A client may wait
+// like that for hours, and a server takes 11 goroutines.
+func (f *frames) rests() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.err == nil && !f.idle() && f.queue[0].kind != typeRead {
+		f.changed.Wait()
+	}
+	if f.err != nil || !f.idle() || len(f.handles) > 0 || f.in.begun() {
+		return false
+	}
+	f.data = nil
+	return true
 }
 
 // broken is a channel that ends within a packet.
@@ -150,19 +169,19 @@ func (f *frames) next() error {
 		if err != nil {
 			return err
 		}
-		if r.kind == typeWrite && refusal == nil && f.fits(r) == nil {
-			f.rest, f.held, f.ahead = 4+length, true, r
-			return nil
-		}
 		reply, err := f.judge(r, refusal)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if reply == nil {
+		case reply != nil:
+			err = f.in.Discard(4 + length)
+		case r.kind == typeWrite:
+			reply, err = f.store(r, length)
+		default:
 			f.rest = 4 + length
 			return f.admit(r)
 		}
-		if err := f.in.Discard(4 + length); err != nil {
+		if err != nil {
 			return broken(err)
 		}
 		if err := f.answer(reply); err != nil {
@@ -282,7 +301,7 @@ func (f *frames) canOpen(r request) *status {
 // handleFor checks the handle and, for READ and WRITE, that the end of the
 // range is a file offset: the server takes it for signed.
 func (f *frames) handleFor(r request, uses ...use) *status {
-	have := f.handles[r.handle]
+	have := f.handles[r.handle].use
 	if have == useNone {
 		return statusUnknownHandle
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -101,6 +102,87 @@ func TestHostilePackets(t *testing.T) {
 	if err := p.finish(); err != nil {
 		t.Errorf("serve: %v", err)
 	}
+}
+
+// A WRITE's packet may go on behind its data, and WRITEs of any length follow each
+// other: nothing of one is taken for a part of another.
+func TestWritesOfAnyLength(t *testing.T) {
+	view := newFakeView()
+	p := dial(t, view, Options{})
+	w := p.open("/x.tgz", flagsPut)
+	want := ""
+	for i, size := range []int{1, 0, maxData, 3, maxPiece, maxPiece + 1, 7} {
+		data := strings.Repeat(string(rune('a'+i)), size)
+		p.wantStatus("write", append(writeFrame(2, w, uint64(len(want)), data), "behind"...), codeOK, "")
+		want += data
+	}
+	p.wantStatus("close", pathFrame(typeClose, 3, w), codeOK, "")
+	if got := string(view.upload("/x.tgz").got); got != want {
+		t.Errorf("got %d bytes, want %d, or others", len(got), len(want))
+	}
+	p.wantStatus("write after close", writeFrame(4, w, 0, "x"), codeFailure, "")
+}
+
+// A WRITE is refused by the piece that is wrong, and read to its end.
+func TestWriteRefusedWithin(t *testing.T) {
+	view := newFakeView()
+	view.newUpload = func(string) *fakeUpload {
+		return &fakeUpload{writeErr: func(off int64) error {
+			if off > maxPiece {
+				return refusal("wrong in the second piece")
+			}
+			return nil
+		}}
+	}
+	p := dial(t, view, Options{})
+	w := p.open("/x.tgz", flagsPut)
+	p.wantStatus("write", writeFrame(2, w, 0, strings.Repeat("x", maxData)), codeFailure, "wrong in the second piece")
+	p.wantStatus("write behind it", writeFrame(3, w, maxData, "x"), codeFailure, "wrong in the second piece")
+	p.wantStatus("close", pathFrame(typeClose, 4, w), codeFailure, "wrong in the second piece")
+	if got := view.upload("/x.tgz").writes; got != 2 {
+		t.Errorf("the upload was written to %d times, want 2", got)
+	}
+}
+
+// A client that has nothing open and waits costs no goroutine of a server, whatever it
+// did before; and it can go on.
+func TestRests(t *testing.T) {
+	view := newFakeView()
+	view.files["f"] = &fstest.MapFile{Data: []byte("data")}
+	before := servers(0)
+	p := dial(t, view, Options{})
+	for range 3 {
+		w := p.open("/x.tgz", flagsPut)
+		p.wantStatus("write", writeFrame(2, w, 0, "x"), codeOK, "")
+		p.wantStatus("close", pathFrame(typeClose, 3, w), codeOK, "")
+		r := p.open("/f", openRead)
+		p.send(readFrame(4, r, 0, 10))
+		if got := p.receive().body; got.string() != "data" {
+			t.Fatal("a read fails")
+		}
+		p.wantStatus("close", pathFrame(typeClose, 5, r), codeOK, "")
+		p.wantStatus("remove", pathFrame(typeRmdir, 6, "/d"), codeFailure, "")
+		if got := servers(before); got > before {
+			t.Fatalf("%d goroutines of servers are left, want %d", got, before)
+		}
+	}
+	if err := p.finish(); err != nil {
+		t.Errorf("serve: %v", err)
+	}
+}
+
+// servers counts the goroutines of protocol servers, as soon as there are no more than
+// want or after a while.
+func servers(want int) (n int) {
+	stacks := make([]byte, 4<<20)
+	for range 100 {
+		n = strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "created by github.com/pkg/sftp.")
+		if n <= want {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return n
 }
 
 // TestFatalPackets cannot be answered: they end the channel with an error.

@@ -16,7 +16,8 @@ import (
 )
 
 // session answers the requests of one channel. The filter before the server
-// sees to it that only ReadAt of open files is called concurrently.
+// sees to it that only ReadAt of open files is called concurrently, and calls
+// WriteAt itself.
 type session struct {
 	ctx    context.Context
 	view   vfs.View
@@ -30,6 +31,8 @@ type session struct {
 	// open is the upload behind a path: the server gives FSTAT and FSETSTAT
 	// without their handle.
 	open map[string]*incoming
+	// made is what the last Filewrite made, for the filter.
+	made *incoming
 }
 
 func newSession(ctx context.Context, view vfs.View, stderr io.Writer, log *slog.Logger) *session {
@@ -104,8 +107,16 @@ func (s *session) Filewrite(r *sftp.Request) (w io.WriterAt, err error) {
 	fresh := p.Trunc || p.Excl || to.Kept() == 0 && !p.Append
 	in := &incoming{s: s, name: r.Filepath, to: to}
 	in.seq = sequence{to: to, fresh: fresh, room: s.ahead}
-	s.open[r.Filepath] = in
+	s.open[r.Filepath], s.made = in, in
 	return in, nil
+}
+
+// takeMade is called when the reply to an OPEN for writing was written, while the
+// server has nothing else to do.
+func (s *session) takeMade() io.WriterAt {
+	in := s.made
+	s.made = nil
+	return in
 }
 
 // forget ends in's claim on its path, unless a later open has it.

@@ -29,6 +29,9 @@ func (l *lookahead) Peek(n int) ([]byte, error) {
 	return l.buf[:n], nil
 }
 
+// begun says that something was read ahead, or came to its end.
+func (l *lookahead) begun() bool { return len(l.buf) > 0 || l.err != nil }
+
 // fill reads once, so that there are at most size bytes. A reader that gives
 // nothing is tried again by those who need more.
 func (l *lookahead) fill(size int) {

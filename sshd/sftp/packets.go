@@ -95,7 +95,7 @@ type request struct {
 	opens  use    // what OPEN or OPENDIR asks for
 	toDir  bool   // OPEN's path ends in a slash, which the server drops
 	offset uint64 // of READ and WRITE
-	size   int    // bytes of data that READ asks for, at most maxData
+	size   int    // bytes of data: that READ asks for, at most maxData; that WRITE has
 	ext    string // EXTENDED's name
 }
 
@@ -119,6 +119,7 @@ func parse(b []byte, length int) (r request, ok bool) {
 		r.handle, r.offset = c.string(), c.uint64()
 		data := c.uint32()
 		c.bad = c.bad || int64(data) > int64(length-(len(b)-len(c.b)))
+		r.size = int(min(data, maxFrame))
 	case typeOpendir:
 		r.opens = useDir
 		c.bytes()

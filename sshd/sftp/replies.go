@@ -73,7 +73,11 @@ func (f *frames) answered() {
 	f.asked -= r.size
 	switch {
 	case r.opens != useNone && f.opened != "":
-		f.handles[f.opened] = r.opens
+		h := handle{use: r.opens}
+		if h.use == useWrite {
+			h.to = f.made()
+		}
+		f.handles[f.opened] = h
 	case r.kind == typeClose:
 		delete(f.handles, r.handle)
 	}

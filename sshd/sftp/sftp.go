@@ -77,7 +77,7 @@ func Serve(ctx context.Context, ch io.ReadWriteCloser, stderr io.Writer, view vf
 }
 
 func (s *session) serve(ch io.ReadWriteCloser, opts Options) error {
-	f := newFrames(ch, opts.MaxHandles)
+	f := newFrames(ch, opts.MaxHandles, s.takeMade)
 	hangUp := func(reason error) {
 		f.stop(reason)
 		ch.Close()
@@ -90,10 +90,13 @@ func (s *session) serve(ch io.ReadWriteCloser, opts Options) error {
 	if a, ok := s.view.(vfs.Announcer); ok {
 		defer a.Announce(s.notes.line)()
 	}
-	// The server takes 11 goroutines; a client that only waits has none.
-	if err := f.begin(); err != nil {
-		return f.end(err)
+	for {
+		if err := f.begin(); err != nil {
+			return f.end(err)
+		}
+		server := sftp.NewRequestServer(f, s.handlers(), sftp.WithRSMaxTxPacket(maxData))
+		if err := server.Serve(); !f.ended {
+			return f.end(err)
+		}
 	}
-	server := sftp.NewRequestServer(f, s.handlers(), sftp.WithRSMaxTxPacket(maxData))
-	return f.end(server.Serve())
 }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -34,11 +35,14 @@ type IndexOptions struct {
 	// 64 KiB to 64 MiB. 0 stands for 4 MiB, and 8 MiB from 16 GiB of the
 	// unpacked stream on, and 16 MiB from 64 GiB on.
 	Span int64
+	// Tracers is what several checks share; nil: this check has its own.
+	Tracers *Tracers
 }
 
 // recorder keeps a check's journal and what has to be known to go on with it.
 type recorder struct {
-	span int64  // of the options
+	span int64 // of the options
+	free *Tracers
 	out  []byte // records that nobody has taken
 	size int64  // bytes that were taken
 	crc  uint32 // of those
@@ -56,7 +60,7 @@ type recorder struct {
 }
 
 func newRecorder(o IndexOptions) *recorder {
-	r := &recorder{span: o.Span, out: []byte(journalMagic)}
+	r := &recorder{span: o.Span, free: cmp.Or(o.Tracers, new(Tracers)), out: []byte(journalMagic)}
 	if r.span != 0 {
 		r.span = min(max(r.span, 64<<10), 64<<20)
 	}
@@ -66,8 +70,7 @@ func newRecorder(o IndexOptions) *recorder {
 // Record makes the check keep a journal, from which Compile makes an index.
 // Call it before the first Write or UnmarshalBinary.
 //
-// Its memory is a tracer's, about 450 KiB once the first checkpoint has come, and
-// at times 100 KiB of history and input.
+// Its memory is what Tracers says, while a checkpoint is traced.
 func (c *Check) Record(o IndexOptions) {
 	c.rec = newRecorder(o)
 	c.tar.rec = c.rec

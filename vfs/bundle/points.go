@@ -43,7 +43,6 @@ type points struct {
 	bits       uint64 // pending there
 	n          int
 	input      []byte // behind them
-	tracer     *inflate.Tracer
 }
 
 // spanAt is the least distance of checkpoints at an offset.
@@ -105,9 +104,10 @@ func (c *Check) mark(at int64, done bool) {
 		return
 	}
 	p := &r.points
-	p.history = c.dec.AppendHistory(p.history[:0])
+	p.history, p.input = r.free.room()
+	p.history = c.dec.AppendHistory(p.history)
 	p.bits, p.n = c.dec.Pending()
-	p.input, p.tracing = p.input[:0], true
+	p.tracing = true
 }
 
 // checkpoint keeps what the decoder needs to go on here, if it can.
@@ -130,15 +130,15 @@ func (r *recorder) point(k pointKind, window []byte) {
 func (r *recorder) endTrace(traced bool) {
 	p := &r.points
 	var used []bool
+	var tracer *inflate.Tracer
 	if traced {
-		if p.tracer == nil {
-			p.tracer = inflate.NewTracer()
-		}
+		tracer = r.free.tracer()
 		// Only a forged state has a history that its input does not fit.
-		used, _ = p.tracer.Trace(p.checkpoint, len(p.history), p.bits, p.n, p.input)
+		used, _ = tracer.Trace(p.checkpoint, len(p.history), p.bits, p.n, p.input)
 	}
 	r.point(atSymbol, appendWindow(nil, p.checkpoint, p.history, used))
-	p.tracing = false
+	r.free.done(tracer, p.history, p.input)
+	p.history, p.input, p.tracing = nil, nil, false
 }
 
 func (p *points) fields(d *codec) {

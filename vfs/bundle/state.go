@@ -60,6 +60,9 @@ func (c *Check) UnmarshalBinary(b []byte) error {
 	if c.rec == nil {
 		fresh.rec = nil
 	}
+	if fresh.rec != nil {
+		fresh.rec.free = c.rec.free
+	}
 	fresh.tar.onEntry, fresh.tar.rec = c.tar.onEntry, fresh.rec
 	*c = *fresh
 	return nil
@@ -92,7 +95,7 @@ func (c *Check) recorder(d *codec) {
 		return
 	}
 	if d.load {
-		c.rec = &recorder{}
+		c.rec = &recorder{free: new(Tracers)}
 	}
 	c.rec.fields(d)
 }

@@ -41,6 +41,18 @@ type Checkpointer interface {
 	Kept() int64
 }
 
+// BesideSaver is the optional capability of a Writer that can save while more bytes
+// come. Its methods are called like those of the Writer.
+type BesideSaver interface {
+	// SaveBeside is a Save of what was written so far that does not wait, but for
+	// one before it. A failure shows in a later call: in a Write, or where that call
+	// fails for the same reason.
+	SaveBeside(state []byte) error
+
+	// Kept is the offset of the latest state that a SaveBeside made durable.
+	Kept() int64
+}
+
 // Aimer is the optional capability of a Writer that has to choose early where its
 // bytes go. To seal under a name that was aimed at is cheap; any other one may have
 // to copy them. From its first bytes on the name may be promised to the upload: to

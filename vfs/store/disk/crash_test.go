@@ -24,7 +24,7 @@ func keeper(mode int, rng *rand.Rand) func() bool {
 // countSteps plays the script undisturbed.
 func countSteps(t *testing.T) int {
 	t.Helper()
-	f := newCrashFS()
+	f := newSharedFS()
 	c := newScript(f, rand.New(rand.NewPCG(0, 0)))
 	c.play()
 	n := f.step
@@ -61,7 +61,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	for at := 1; at <= steps+1; at++ {
 		for mode := range modes {
 			rng := rand.New(rand.NewPCG(uint64(at), uint64(mode)))
-			f := newCrashFS()
+			f := newSharedFS()
 			f.fault = from(at, errCrashed)
 			c := newScript(f, rng)
 			c.play()
@@ -86,7 +86,7 @@ func TestKillAtEveryStep(t *testing.T) {
 	for at := 1; at <= steps+1; at++ {
 		for mode := range 24 {
 			rng := rand.New(rand.NewPCG(uint64(at), uint64(mode)))
-			f := newCrashFS()
+			f := newSharedFS()
 			f.fault = from(at, errCrashed)
 			c := newScript(f, rng)
 			c.play()
@@ -128,7 +128,7 @@ func TestFaultAtEveryStep(t *testing.T) {
 		for mode := range 16 {
 			rng := rand.New(rand.NewPCG(uint64(at), uint64(mode)))
 			errno := []syscall.Errno{syscall.EIO, syscall.ENOSPC}[rng.IntN(2)]
-			f := newCrashFS()
+			f := newSharedFS()
 			f.fault = faulty(at, mode, errno)
 			c := newScript(f, rng)
 			c.play()

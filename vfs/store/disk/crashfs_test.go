@@ -57,6 +57,9 @@ func newDir() *inode {
 
 func newCrashFS() *crashFS { return &crashFS{root: newDir()} }
 
+// newSharedFS is for tests that save beside what else they do.
+func newSharedFS() *crashFS { return &crashFS{root: newDir(), lock: new(sync.Mutex)} }
+
 func (n *inode) apply(c change) {
 	n.pending = append(n.pending, c)
 	set(n.entries, c)

@@ -121,6 +121,28 @@ func (f *flow) save() {
 	f.k.saves, f.k.acked = []int64{off}, true
 }
 
+// saveBeside asks for a save, and learn looks for what became of it.
+func (f *flow) saveBeside() {
+	if f.w == nil {
+		return
+	}
+	off := int64(len(f.k.data))
+	f.k.saves = append(f.k.saves, off)
+	f.w.(store.BesideSaver).SaveBeside(state(off))
+}
+
+func (f *flow) learn() {
+	if f.w == nil {
+		return
+	}
+	w := f.w.(*writer)
+	w.settle()
+	f.look()
+	if off := w.Kept(); off > 0 && off == f.k.saves[len(f.k.saves)-1] {
+		f.k.saves, f.k.acked = []int64{off}, true
+	}
+}
+
 func (f *flow) discard() {
 	if f.w == nil {
 		return
@@ -278,6 +300,17 @@ func (c *script) play() {
 	e.save()
 	e.write("lost too")
 	e.suspend()
+
+	p := c.create("acme/P.tgz")
+	p.write("saved beside ")
+	p.saveBeside()
+	p.write("what comes meanwhile, ")
+	p.write("and more")
+	p.learn()
+	p.saveBeside()
+	p.write(", and lost")
+	p.learn()
+	p.suspend()
 
 	j := c.create("globex/J.tgz") // what the janitor does
 	j.write("given up")

@@ -45,6 +45,7 @@ func (in *intent) waiting(doc string) string { return in.records() + "/." + stri
 
 // Seal implements store.Writer.
 func (w *writer) Seal(ctx context.Context, key store.Key, meta store.Meta) error {
+	w.settle()
 	err := w.ready(ctx)
 	if err == nil {
 		err = w.full

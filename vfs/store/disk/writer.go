@@ -50,6 +50,9 @@ type writer struct {
 	saved    bool  // a state is on the disk
 	reserved bool  // the reserve was made, or tried
 	anchored bool  // the names of the directory, data and name are durable
+	beside   *beside
+	kept     int64 // what the last save beside made durable
+	late     error // why it failed, until that was told
 	failed   error // sticky: the data's bytes can no longer be trusted
 	full     error // sticky: no room for more, but what was taken can be saved
 	closed   bool
@@ -141,12 +144,13 @@ func (w *writer) wrap(op string, err error) error {
 
 // Write implements store.Writer.
 func (w *writer) Write(p []byte) (int, error) {
-	err := w.ready(context.Background())
+	w.look()
+	err := w.mayGoOn()
 	if err == nil {
 		err = w.full
 	}
-	if err == nil && w.up.half {
-		err = errHalf
+	if err == nil {
+		err = w.takeLate()
 	}
 	if err != nil {
 		return 0, w.wrap("write", err)
@@ -163,6 +167,17 @@ func (w *writer) Write(p []byte) (int, error) {
 		w.failed = err
 	}
 	return n, w.wrap("write", err)
+}
+
+// mayGoOn says whether the upload can still be written or saved.
+func (w *writer) mayGoOn() error {
+	if err := w.ready(context.Background()); err != nil {
+		return err
+	}
+	if w.up.half {
+		return errHalf
+	}
+	return nil
 }
 
 // push starts the write-back of every full window.
@@ -210,6 +225,7 @@ func (w *writer) anchor() error {
 // Save implements store.Writer. If writing the state fails, the one before it
 // holds and Save may be tried again.
 func (w *writer) Save(ctx context.Context, state []byte) error {
+	w.settle()
 	err := w.ready(ctx)
 	if err == nil && w.up.half {
 		err = errHalf
@@ -244,6 +260,7 @@ func (w *writer) keep(state []byte) error {
 
 // Discard implements store.Writer. It fails while a half-done seal stands.
 func (w *writer) Discard(ctx context.Context) error {
+	w.settle()
 	if w.closed {
 		return w.wrap("discard", fs.ErrClosed)
 	}
@@ -274,6 +291,7 @@ func (w *writer) remove() error {
 
 // Close implements store.Writer.
 func (w *writer) Close() error {
+	w.settle()
 	if w.closed {
 		return nil
 	}
