@@ -228,11 +228,8 @@ func longLog(b *testing.B, times int) io.Reader {
 	requests(&body, rand.New(rand.NewPCG(6, 6)), 1, 32<<20)
 	size := int64(body.Len()) * int64(times)
 	head := raw{typ: '0', name: "var/log/messages", edit: func(h []byte) {
-		copy(h[124:136], fmt.Sprintf("%011o ", size))
-		if size >= 1<<33 {
-			h[124] = 0x80
-			binary.BigEndian.PutUint64(h[128:], uint64(size))
-		}
+		copy(h[124:128], "\x80\x00\x00\x00")
+		binary.BigEndian.PutUint64(h[128:], uint64(size))
 	}}.bytes()
 	tail := append(make([]byte, padding(size)), eof...)
 	parts := []io.Reader{strings.NewReader("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")}
