@@ -153,6 +153,10 @@ type Limits struct {
 	SessionIdle           Duration  `yaml:"session_idle" mapstructure:"session_idle"`
 	KeepAlive             Duration  `yaml:"keep_alive" mapstructure:"keep_alive"`
 	WriteTimeout          Duration  `yaml:"write_timeout" mapstructure:"write_timeout"`
+	// CommandTime and CommandOutput bound one command of ssh HOST COMMAND, such as
+	// grep.
+	CommandTime   Duration `yaml:"command_time" mapstructure:"command_time"`
+	CommandOutput Size     `yaml:"command_output" mapstructure:"command_output"`
 	Penalties             Penalties `yaml:"penalties" mapstructure:"penalties"`
 	// Memory is what the daemon's heap, stacks and tables are held to: a goal,
 	// not a wall. Near it more CPU goes into collecting garbage.
@@ -233,7 +237,8 @@ func Default() Config {
 			StartupsPerSource: 20, IPv4Prefix: 32, IPv6Prefix: 64, Exempt: []string{},
 			Sessions: 16, OpenHandles: 64, HandlesPerAccount: 512, AuthTries: 10, PasswordHashes: 2,
 			Handshake: seconds(60), KeyExchange: seconds(20), Idle: seconds(300), Stalled: seconds(1800),
-			SessionIdle: Duration(day), KeepAlive: seconds(30), WriteTimeout: seconds(120), Memory: 320 << 20,
+			SessionIdle: Duration(day), KeepAlive: seconds(30), WriteTimeout: seconds(120),
+			CommandTime: seconds(3600), CommandOutput: 1 << 40, Memory: 320 << 20,
 			Penalties: Penalties{
 				AuthFail: seconds(5), InvalidUser: seconds(5), NoAuth: seconds(1), GraceExceeded: seconds(10), Crash: seconds(90),
 				Min: seconds(15), Max: seconds(600), Sources: 65_536,
