@@ -133,31 +133,31 @@ type Uploads struct {
 
 // Limits bound what peers may hold. See sshd.Limits.
 type Limits struct {
-	Connections           int       `yaml:"connections" mapstructure:"connections"`
-	ConnectionsPerAccount int       `yaml:"connections_per_account" mapstructure:"connections_per_account"`
-	ConnectionsPerSource  int       `yaml:"connections_per_source" mapstructure:"connections_per_source"`
-	Startups              string    `yaml:"startups" mapstructure:"startups"` // start:rate:full, as OpenSSH's MaxStartups
-	StartupsPerSource     int       `yaml:"startups_per_source" mapstructure:"startups_per_source"`
-	IPv4Prefix            int       `yaml:"ipv4_prefix" mapstructure:"ipv4_prefix"` // how much of an address is one source
-	IPv6Prefix            int       `yaml:"ipv6_prefix" mapstructure:"ipv6_prefix"`
-	Exempt                []string  `yaml:"exempt" mapstructure:"exempt"`     // networks without limits and penalties per source
-	Sessions              int       `yaml:"sessions" mapstructure:"sessions"` // per connection
-	OpenHandles           int       `yaml:"open_handles" mapstructure:"open_handles"`
-	HandlesPerAccount     int       `yaml:"handles_per_account" mapstructure:"handles_per_account"`
-	AuthTries             int       `yaml:"auth_tries" mapstructure:"auth_tries"`
-	PasswordHashes        int       `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once
-	Handshake             Duration  `yaml:"handshake" mapstructure:"handshake"`
-	KeyExchange           Duration  `yaml:"key_exchange" mapstructure:"key_exchange"`
-	Idle                  Duration  `yaml:"idle" mapstructure:"idle"`
-	Stalled               Duration  `yaml:"stalled" mapstructure:"stalled"`
-	SessionIdle           Duration  `yaml:"session_idle" mapstructure:"session_idle"`
-	KeepAlive             Duration  `yaml:"keep_alive" mapstructure:"keep_alive"`
-	WriteTimeout          Duration  `yaml:"write_timeout" mapstructure:"write_timeout"`
+	Connections           int      `yaml:"connections" mapstructure:"connections"`
+	ConnectionsPerAccount int      `yaml:"connections_per_account" mapstructure:"connections_per_account"`
+	ConnectionsPerSource  int      `yaml:"connections_per_source" mapstructure:"connections_per_source"`
+	Startups              string   `yaml:"startups" mapstructure:"startups"` // start:rate:full, as OpenSSH's MaxStartups
+	StartupsPerSource     int      `yaml:"startups_per_source" mapstructure:"startups_per_source"`
+	IPv4Prefix            int      `yaml:"ipv4_prefix" mapstructure:"ipv4_prefix"` // how much of an address is one source
+	IPv6Prefix            int      `yaml:"ipv6_prefix" mapstructure:"ipv6_prefix"`
+	Exempt                []string `yaml:"exempt" mapstructure:"exempt"`     // networks without limits and penalties per source
+	Sessions              int      `yaml:"sessions" mapstructure:"sessions"` // per connection
+	OpenHandles           int      `yaml:"open_handles" mapstructure:"open_handles"`
+	HandlesPerAccount     int      `yaml:"handles_per_account" mapstructure:"handles_per_account"`
+	AuthTries             int      `yaml:"auth_tries" mapstructure:"auth_tries"`
+	PasswordHashes        int      `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once
+	Handshake             Duration `yaml:"handshake" mapstructure:"handshake"`
+	KeyExchange           Duration `yaml:"key_exchange" mapstructure:"key_exchange"`
+	Idle                  Duration `yaml:"idle" mapstructure:"idle"`
+	Stalled               Duration `yaml:"stalled" mapstructure:"stalled"`
+	SessionIdle           Duration `yaml:"session_idle" mapstructure:"session_idle"`
+	KeepAlive             Duration `yaml:"keep_alive" mapstructure:"keep_alive"`
+	WriteTimeout          Duration `yaml:"write_timeout" mapstructure:"write_timeout"`
 	// CommandTime and CommandOutput bound one command of ssh HOST COMMAND, such as
 	// grep.
-	CommandTime   Duration `yaml:"command_time" mapstructure:"command_time"`
-	CommandOutput Size     `yaml:"command_output" mapstructure:"command_output"`
-	Penalties             Penalties `yaml:"penalties" mapstructure:"penalties"`
+	CommandTime   Duration  `yaml:"command_time" mapstructure:"command_time"`
+	CommandOutput Size      `yaml:"command_output" mapstructure:"command_output"`
+	Penalties     Penalties `yaml:"penalties" mapstructure:"penalties"`
 	// Memory is what the daemon's heap, stacks and tables are held to: a goal,
 	// not a wall. Near it more CPU goes into collecting garbage.
 	Memory Size `yaml:"memory" mapstructure:"memory"`
