@@ -133,27 +133,31 @@ type Uploads struct {
 
 // Limits bound what peers may hold. See sshd.Limits.
 type Limits struct {
-	Connections           int       `yaml:"connections" mapstructure:"connections"`
-	ConnectionsPerAccount int       `yaml:"connections_per_account" mapstructure:"connections_per_account"`
-	ConnectionsPerSource  int       `yaml:"connections_per_source" mapstructure:"connections_per_source"`
-	Startups              string    `yaml:"startups" mapstructure:"startups"` // start:rate:full, as OpenSSH's MaxStartups
-	StartupsPerSource     int       `yaml:"startups_per_source" mapstructure:"startups_per_source"`
-	IPv4Prefix            int       `yaml:"ipv4_prefix" mapstructure:"ipv4_prefix"` // how much of an address is one source
-	IPv6Prefix            int       `yaml:"ipv6_prefix" mapstructure:"ipv6_prefix"`
-	Exempt                []string  `yaml:"exempt" mapstructure:"exempt"`     // networks without limits and penalties per source
-	Sessions              int       `yaml:"sessions" mapstructure:"sessions"` // per connection
-	OpenHandles           int       `yaml:"open_handles" mapstructure:"open_handles"`
-	HandlesPerAccount     int       `yaml:"handles_per_account" mapstructure:"handles_per_account"`
-	AuthTries             int       `yaml:"auth_tries" mapstructure:"auth_tries"`
-	PasswordHashes        int       `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once; 0: half the cores, at least 1
-	Handshake             Duration  `yaml:"handshake" mapstructure:"handshake"`
-	KeyExchange           Duration  `yaml:"key_exchange" mapstructure:"key_exchange"`
-	Idle                  Duration  `yaml:"idle" mapstructure:"idle"`
-	Stalled               Duration  `yaml:"stalled" mapstructure:"stalled"`
-	SessionIdle           Duration  `yaml:"session_idle" mapstructure:"session_idle"`
-	KeepAlive             Duration  `yaml:"keep_alive" mapstructure:"keep_alive"`
-	WriteTimeout          Duration  `yaml:"write_timeout" mapstructure:"write_timeout"`
-	Penalties             Penalties `yaml:"penalties" mapstructure:"penalties"`
+	Connections           int      `yaml:"connections" mapstructure:"connections"`
+	ConnectionsPerAccount int      `yaml:"connections_per_account" mapstructure:"connections_per_account"`
+	ConnectionsPerSource  int      `yaml:"connections_per_source" mapstructure:"connections_per_source"`
+	Startups              string   `yaml:"startups" mapstructure:"startups"` // start:rate:full, as OpenSSH's MaxStartups
+	StartupsPerSource     int      `yaml:"startups_per_source" mapstructure:"startups_per_source"`
+	IPv4Prefix            int      `yaml:"ipv4_prefix" mapstructure:"ipv4_prefix"` // how much of an address is one source
+	IPv6Prefix            int      `yaml:"ipv6_prefix" mapstructure:"ipv6_prefix"`
+	Exempt                []string `yaml:"exempt" mapstructure:"exempt"`     // networks without limits and penalties per source
+	Sessions              int      `yaml:"sessions" mapstructure:"sessions"` // per connection
+	OpenHandles           int      `yaml:"open_handles" mapstructure:"open_handles"`
+	HandlesPerAccount     int      `yaml:"handles_per_account" mapstructure:"handles_per_account"`
+	AuthTries             int      `yaml:"auth_tries" mapstructure:"auth_tries"`
+	PasswordHashes        int      `yaml:"password_hashes" mapstructure:"password_hashes"` // computed at once; 0: half the cores, at least 1
+	Handshake             Duration `yaml:"handshake" mapstructure:"handshake"`
+	KeyExchange           Duration `yaml:"key_exchange" mapstructure:"key_exchange"`
+	Idle                  Duration `yaml:"idle" mapstructure:"idle"`
+	Stalled               Duration `yaml:"stalled" mapstructure:"stalled"`
+	SessionIdle           Duration `yaml:"session_idle" mapstructure:"session_idle"`
+	KeepAlive             Duration `yaml:"keep_alive" mapstructure:"keep_alive"`
+	WriteTimeout          Duration `yaml:"write_timeout" mapstructure:"write_timeout"`
+	// CommandTime and CommandOutput bound one command of ssh HOST COMMAND, such as
+	// grep.
+	CommandTime   Duration  `yaml:"command_time" mapstructure:"command_time"`
+	CommandOutput Size      `yaml:"command_output" mapstructure:"command_output"`
+	Penalties     Penalties `yaml:"penalties" mapstructure:"penalties"`
 	// Memory is what the daemon's heap, stacks and tables are held to: a goal,
 	// not a wall. Near it more CPU goes into collecting garbage.
 	Memory Size `yaml:"memory" mapstructure:"memory"`
@@ -233,7 +237,8 @@ func Default() Config {
 			StartupsPerSource: 20, IPv4Prefix: 32, IPv6Prefix: 64, Exempt: []string{},
 			Sessions: 16, OpenHandles: 64, HandlesPerAccount: 512, AuthTries: 10,
 			Handshake: seconds(60), KeyExchange: seconds(20), Idle: seconds(300), Stalled: seconds(1800),
-			SessionIdle: Duration(day), KeepAlive: seconds(30), WriteTimeout: seconds(120), Memory: 320 << 20,
+			SessionIdle: Duration(day), KeepAlive: seconds(30), WriteTimeout: seconds(120),
+			CommandTime: seconds(3600), CommandOutput: 1 << 40, Memory: 320 << 20,
 			Penalties: Penalties{
 				AuthFail: seconds(5), InvalidUser: seconds(5), NoAuth: seconds(1), GraceExceeded: seconds(10), Crash: seconds(90),
 				Min: seconds(15), Max: seconds(600), Sources: 65_536,

@@ -250,6 +250,8 @@ func (c *Config) validateRanges() error {
 		{"limits.idle", int64(c.Limits.Idle), second, 86400 * second, span},
 		{"limits.keep_alive", int64(c.Limits.KeepAlive), second, 3600 * second, span},
 		{"limits.write_timeout", int64(c.Limits.WriteTimeout), second, 86400 * second, span},
+		{"limits.command_time", int64(c.Limits.CommandTime), second, 30 * 86400 * second, span},
+		{"limits.command_output", int64(c.Limits.CommandOutput), 1 << 10, huge, size},
 		{"limits.memory", int64(c.Limits.Memory), 64 << 20, huge, size},
 		{"limits.penalties.auth_fail", int64(c.Limits.Penalties.AuthFail), 0, 3600 * second, span},
 		{"limits.penalties.invalid_user", int64(c.Limits.Penalties.InvalidUser), 0, 3600 * second, span},

@@ -2,6 +2,7 @@ package sshd
 
 import (
 	"context"
+	"time"
 
 	"bundleup/auth"
 	"bundleup/vfs"
@@ -15,11 +16,12 @@ const (
 )
 
 // InsideCommands are the commands of package inside: all of them for support, help and
-// receipts for customers.
-func InsideCommands() map[string]Command {
-	sums := []string{"  md5sum, sha1sum, sha256sum PATH..."}
-	all := inside.New(inside.Config{Notes: sums})
-	some := inside.New(inside.Config{Notes: sums, Commands: []string{"help", "receipts"}})
+// receipts for customers. Each may take that long and write that many bytes.
+func InsideCommands(limit time.Duration, output int64) map[string]Command {
+	c := inside.Config{Time: limit, Output: output, Notes: []string{"  md5sum, sha1sum, sha256sum PATH..."}}
+	all := inside.New(c)
+	c.Commands = []string{"help", "receipts"}
+	some := inside.New(c)
 	commands := make(map[string]Command)
 	for _, name := range all.Names() {
 		commands[name] = func(ctx context.Context, s *Session, args []string) int {

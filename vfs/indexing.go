@@ -146,20 +146,21 @@ func (rs *readers) indexOne(ctx context.Context, key store.Key) error {
 }
 
 // IndexAll makes the index of every bundle that has none which is whole, and tells of
-// each whose index was looked at. It goes on behind one that fails.
-func (t *Tree) IndexAll(ctx context.Context, told func(name string, err error)) error {
-	return t.indexBelow(ctx, "", told)
+// each whose index was looked at. progress gets a line now and then while one takes
+// long. It goes on behind one that fails.
+func (t *Tree) IndexAll(ctx context.Context, told func(name string, err error), progress func(line string)) error {
+	return t.indexBelow(ctx, "", told, progress)
 }
 
-func (t *Tree) indexBelow(ctx context.Context, dir store.Key, told func(string, error)) error {
+func (t *Tree) indexBelow(ctx context.Context, dir store.Key, told func(string, error), progress func(string)) error {
 	for i, err := range t.store.List(ctx, dir) {
 		if err != nil {
 			return fmt.Errorf("index %q: %w", dir, err)
 		}
 		if i.Dir {
-			err = t.indexBelow(ctx, i.Key, told)
+			err = t.indexBelow(ctx, i.Key, told, progress)
 		} else {
-			told(string(i.Key), t.IndexOne(ctx, string(i.Key)))
+			told(string(i.Key), t.IndexOne(ctx, string(i.Key), progress))
 		}
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
@@ -169,10 +170,10 @@ func (t *Tree) indexBelow(ctx context.Context, dir store.Key, told func(string, 
 }
 
 // IndexOne makes the index of the bundle TENANT/NAME if it has none, and makes it anew
-// if what is there is damaged.
-func (t *Tree) IndexOne(ctx context.Context, name string) error {
+// if what is there is damaged. progress gets a line now and then while that takes long.
+func (t *Tree) IndexOne(ctx context.Context, name string, progress func(line string)) error {
 	key := store.Key(name)
-	r, err := t.readers.acquire(ctx, key, func(string) {})
+	r, err := t.readers.acquire(ctx, key, progress)
 	if err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func (t *Tree) IndexOne(ctx context.Context, name string) error {
 	if damaged := (*bundle.IndexError)(nil); errors.As(err, &damaged) {
 		t.readers.renew(r)
 		t.readers.release(r)
-		if r, err = t.readers.acquire(ctx, key, func(string) {}); err != nil {
+		if r, err = t.readers.acquire(ctx, key, progress); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -341,9 +342,9 @@ func TestIndexIsMadeAnew(t *testing.T) {
 	})
 }
 
-// TestIndexDamagedWhileOpen flips every byte of an index whose bundle is open: what is
-// read is right, or right after the index was made anew.
-func TestIndexDamagedWhileOpen(t *testing.T) {
+// TestIndexDamaged flips bytes of an index before its bundle is opened: what is read is
+// right, or right after the index was made anew.
+func TestIndexDamaged(t *testing.T) {
 	w := insideWorld(t)
 	w.as("desk").read(xInside + "/etc/passwd")
 	good, err := w.store.Record(ctx, xKey, indexDoc)
@@ -363,6 +364,83 @@ func TestIndexDamagedWhileOpen(t *testing.T) {
 		if got := desk.ls(xInside + "/etc"); got != "climb logs none passwd pw up" {
 			t.Fatalf("byte %d of %d damaged: listed %q", at, len(good), got)
 		}
+	}
+}
+
+// rotting is a store whose indexes can go bad while they are open.
+type rotting struct {
+	spacious
+	at atomic.Int64 // the byte of an index that reads wrong; negative: none
+}
+
+func (r *rotting) OpenRecord(ctx context.Context, key store.Key, name string) (store.Object, error) {
+	o, err := r.spacious.OpenRecord(ctx, key, name)
+	if err != nil || name != indexDoc {
+		return o, err
+	}
+	return &rottenObject{o, r}, nil
+}
+
+// StreamRecord is where a new index is written: it is sound.
+func (r *rotting) StreamRecord(ctx context.Context, key store.Key, name string, write func(io.Writer) error) error {
+	r.at.Store(-1)
+	return r.spacious.StreamRecord(ctx, key, name, write)
+}
+
+type rottenObject struct {
+	store.Object
+	r *rotting
+}
+
+func (o *rottenObject) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.Object.ReadAt(p, off)
+	if at := o.r.at.Load() - off; at >= 0 && at < int64(n) {
+		p[at] ^= 0x55
+	}
+	return n, err
+}
+
+// TestIndexDamagedWhileOpen flips bytes of an index behind a file that is open: what is
+// read is right, or right after the index was made anew.
+func TestIndexDamagedWhileOpen(t *testing.T) {
+	w := newWorld(t)
+	r := &rotting{spacious: spacious{w.store, w}}
+	r.at.Store(-1)
+	w.medium = r
+	w.restart()
+	var log strings.Builder
+	for n := range 200000 {
+		fmt.Fprintf(&log, "%d: request %x took %d ms\n", n, n*2654435761, n*7919%977)
+	}
+	want := log.String()
+	w.as("acme").mustPut("/X.tgz", pack(t, member{"log", want}, member{"etc/passwd", "root:x\n"}))
+	w.as("desk").read("/acme/X.tgz.d/etc/passwd")
+	good, err := w.store.Record(ctx, "acme/X.tgz", indexDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := w.count(store.OpStreamRecord)
+	for at := 0; at < len(good); at += 1 + len(good)/60 {
+		w.restart()
+		desk := w.as("desk")
+		f, err := desk.Open(ctx, "/acme/X.tgz.d/log")
+		if err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		r.at.Store(int64(at))
+		b := make([]byte, 1000)
+		from := len(want) - 5000
+		if n, err := f.ReadAt(b, int64(from)); string(b[:n]) != want[from:from+1000] || err != nil {
+			t.Errorf("byte %d of %d damaged: %d bytes, %v", at, len(good), n, err)
+		}
+		f.Close()
+		if got := desk.read("/acme/X.tgz.d/etc/passwd"); got != "root:x\n" {
+			t.Errorf("byte %d of %d damaged: read %q", at, len(good), got)
+		}
+		r.at.Store(-1)
+	}
+	if made() == 0 {
+		t.Error("no damage made an index anew")
 	}
 }
 

@@ -31,6 +31,7 @@ type world struct {
 	events []string
 	terms  auth.TenantInfo // of acme
 	free   uint64          // what the medium says it has left
+	medium Storage         // in the place of the store, if not nil
 }
 
 // spacious makes the world's store one that can be nearly full.
@@ -63,8 +64,12 @@ func (w *world) restart() {
 	note := func(what string) func(Peer, *Receipt) {
 		return func(_ Peer, r *Receipt) { w.note(what + " " + r.Name + " " + r.StoredAs) }
 	}
+	medium := w.medium
+	if medium == nil {
+		medium = spacious{w.store, w}
+	}
 	tree, err := NewTree(context.Background(), Config{
-		Store:      spacious{w.store, w},
+		Store:      medium,
 		Terms:      w.termsOf,
 		Reserve:    1 << 20,
 		Tenants:    func() []auth.Tenant { return []auth.Tenant{"globex", "acme"} },

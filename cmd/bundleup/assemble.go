@@ -121,15 +121,15 @@ func (d *daemon) openServer(context.Context) (err error) {
 	}
 	cfg.HostKeys, cfg.Auth, cfg.View = slices.Concat(d.keys, certificates), d.registry, d.tree.View
 	cfg.KnownUser = func(user string) bool { return d.registry.Directory().Account(user) != nil }
-	cfg.Commands, cfg.Log, cfg.Events = commands(), d.log, auditLogins(d.record).Tee(sshMetrics(d.metrics))
+	cfg.Commands, cfg.Log, cfg.Events = commands(d.cfg.Limits), d.log, auditLogins(d.record).Tee(sshMetrics(d.metrics))
 	d.server, err = sshd.New(cfg)
 	return err
 }
 
 // commands are all that can be run over ssh beside scp.
-func commands() map[string]sshd.Command {
+func commands(l configs.Limits) map[string]sshd.Command {
 	all := sshd.SumCommands()
-	maps.Copy(all, sshd.InsideCommands())
+	maps.Copy(all, sshd.InsideCommands(time.Duration(l.CommandTime), int64(l.CommandOutput)))
 	return all
 }
 

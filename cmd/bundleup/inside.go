@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -12,7 +13,6 @@ import (
 	"bundleup/configs"
 	"bundleup/vfs"
 	"bundleup/vfs/inside"
-	"bundleup/vfs/store/disk"
 )
 
 // insideCommands are those of package inside that make sense for local files.
@@ -89,33 +89,34 @@ func indexStored(cmd *cobra.Command, file string, names []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := disk.Open(cfg.Storage.Disk.Root, disk.Options{})
+	m, _, err := openMedium(cmd.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer m.Close()
 	tree, err := vfs.NewTree(cmd.Context(), vfs.Config{
-		Store: s, Check: checkLimits(cfg.Check), Tenants: func() []auth.Tenant { return nil },
+		Store: m, Check: checkLimits(cfg.Check), Tenants: func() []auth.Tenant { return nil },
 		Scratch: newScratch,
 	})
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	bad := 0
+	bad, errs := 0, cmd.ErrOrStderr()
+	progress := func(line string) { fmt.Fprintf(errs, "bundleup: %s\n", line) }
 	told := func(name string, err error) {
 		if err != nil {
 			bad++
-			fmt.Fprintf(cmd.ErrOrStderr(), "bundleup: %s: %v\n", name, err)
+			fmt.Fprintf(errs, "bundleup: %s: %v\n", name, err)
 			return
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s\n", name)
 	}
 	for _, name := range names {
-		told(name, tree.IndexOne(cmd.Context(), name))
+		told(name, tree.IndexOne(cmd.Context(), name, progress))
 	}
 	if len(names) == 0 {
-		err = tree.IndexAll(cmd.Context(), told)
+		err = tree.IndexAll(cmd.Context(), told, progress)
 	}
 	if err == nil && bad > 0 {
 		err = fmt.Errorf("%d bundles have no index", bad)

@@ -35,6 +35,7 @@ var peerParts = []part{
 	{"upload", "Upload", (*peers).upload},
 	{"ciphers", "Ciphers", (*peers).ciphers},
 	{"download", "Download", (*peers).download},
+	{"inside", "Inside a bundle", (*peers).inside},
 	{"footprint", "Footprint: 500 uploads at once", (*peers).footprint},
 	{"memory", "Memory of one upload", (*peers).memory},
 	{"start", "Start-up and size", (*peers).start},

@@ -2,14 +2,18 @@ package bundle
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -189,6 +193,67 @@ func fileSize(b *testing.B, f *os.File) int64 {
 	return i.Size()
 }
 
+// requests writes log lines of one host, each another, of about n bytes.
+func requests(b *bytes.Buffer, rng *rand.Rand, host, n int) {
+	for b.Len() < n {
+		fmt.Fprintf(b, "2024-11-23T18:%02d:%02d.%06d host-%d service[%d]: request %x took %d ms\n",
+			rng.IntN(60), rng.IntN(60), rng.IntN(1e6), host%7, rng.IntN(3000), rng.Uint32(), rng.IntN(977))
+	}
+}
+
+// BenchmarkIndexShare indexes a bundle of logs of BUNDLEUP_BENCH_GIB unpacked (1 if it
+// is not set) that is made while it is read, and reports the share that the index takes.
+// 100 take some minutes.
+func BenchmarkIndexShare(b *testing.B) {
+	gib := 1
+	if v, err := strconv.Atoi(os.Getenv("BUNDLEUP_BENCH_GIB")); err == nil {
+		gib = v
+	}
+	for b.Loop() {
+		var index bytes.Buffer
+		m, err := BuildIndex(b.Context(), &index, longLog(b, gib*32), Limits{}, BuildOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(m.Unpacked)
+		b.ReportMetric(float64(m.Unpacked)/float64(m.Size), "unpacked/packed")
+		b.ReportMetric(100*float64(index.Len())/float64(m.Size), "%index")
+	}
+}
+
+// longLog is a bundle of one log file, one gzip member, in which 32 MiB come again and
+// again; only those are deflated.
+func longLog(b *testing.B, times int) io.Reader {
+	var body bytes.Buffer
+	requests(&body, rand.New(rand.NewPCG(6, 6)), 1, 32<<20)
+	size := int64(body.Len()) * int64(times)
+	head := raw{typ: '0', name: "var/log/messages", edit: func(h []byte) {
+		copy(h[124:128], "\x80\x00\x00\x00")
+		binary.BigEndian.PutUint64(h[128:], uint64(size))
+	}}.bytes()
+	tail := append(make([]byte, padding(size)), eof...)
+	parts := []io.Reader{strings.NewReader("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")}
+	crc := uint32(0)
+	part := func(data []byte, times int, last bool) {
+		var packed bytes.Buffer
+		z, _ := flate.NewWriter(&packed, 6)
+		z.Write(data)
+		if z.Flush(); last {
+			z.Close()
+		}
+		for range times {
+			parts = append(parts, bytes.NewReader(packed.Bytes()))
+			crc = shift32(crc, int64(len(data))) ^ crc32.ChecksumIEEE(data)
+		}
+	}
+	part(head, 1, false)
+	part(body.Bytes(), times, false)
+	part(tail, 1, true)
+	end := binary.LittleEndian.AppendUint32(nil, crc)
+	total := size + int64(len(head)+len(tail))
+	return io.MultiReader(append(parts, bytes.NewReader(binary.LittleEndian.AppendUint32(end, uint32(total))))...)
+}
+
 // bigBundle makes a bundle of log files, each line another, with its index.
 func bigBundle(b *testing.B, mib int) (archive, index *os.File, unpacked int64) {
 	dir := b.TempDir()
@@ -206,10 +271,7 @@ func bigBundle(b *testing.B, mib int) (archive, index *os.File, unpacked int64) 
 	var body bytes.Buffer
 	for i := range mib / 8 {
 		body.Reset()
-		for body.Len() < 8<<20 {
-			fmt.Fprintf(&body, "2024-11-23T18:%02d:%02d.%06d host-%d service[%d]: request %x took %d ms\n",
-				rng.IntN(60), rng.IntN(60), rng.IntN(1e6), i%7, rng.IntN(3000), rng.Uint32(), rng.IntN(977))
-		}
+		requests(&body, rng, i, 8<<20)
 		if _, err := z.Write(entry('0', fmt.Sprintf("var/log/messages-%d", i), body.String()).bytes()); err != nil {
 			b.Fatal(err)
 		}

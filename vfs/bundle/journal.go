@@ -31,9 +31,9 @@ const endLen = 1 + 4*8 + 4 + 4
 
 // IndexOptions says how densely an index is recorded.
 type IndexOptions struct {
-	// Span is how many unpacked bytes lie between two checkpoints at least,
-	// 64 KiB to 64 MiB. 0 stands for 4 MiB, and 8 MiB from 16 GiB of the
-	// unpacked stream on, and 16 MiB from 64 GiB on.
+	// Span is how many unpacked bytes lie between two checkpoints at least, up to
+	// 64 MiB; there is at most one in a MiB. 0 stands for 4 MiB, and from 8 GiB of
+	// the unpacked stream on for 8 MiB, from 16 GiB on 16, from 48 GiB on 32.
 	Span int64
 	// Tracers is what several checks share; nil: this check has its own.
 	Tracers *Tracers

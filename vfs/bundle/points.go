@@ -6,21 +6,35 @@ import (
 	"bundleup/vfs/bundle/inflate"
 )
 
-// The default spans between checkpoints, by how much of the stream lies behind.
-const (
-	spanNear   = 4 << 20
-	spanFar    = 8 << 20 // from 16 GiB on
-	spanRemote = 16 << 20
-	farFrom    = 16 << 30
-	remoteFrom = 64 << 30
-)
+// spans are the default distances of checkpoints, by how much of the stream lies
+// behind. They grow so that the index of a bundle of 100 GB takes a third of the share
+// that one of 8 GiB does.
+var spans = []struct{ from, span int64 }{
+	{48 << 30, 32 << 20},
+	{16 << 30, 16 << 20},
+	{8 << 30, 8 << 20},
+	{0, 4 << 20},
+}
 
 // maxGrown is how much output comes to a checkpoint however little input it takes.
 const maxGrown = 64 << 20
 
-// maxTraced bounds the input that is kept to trace a history in. More is needed
-// only by streams that are made of empty blocks: theirs is stored whole.
-const maxTraced = 64 << 10
+// lead is how far in front of the chunk that is read from it a checkpoint lies at most.
+// Decoding does not depend on the bytes of the history, so a reader may begin with some
+// of them missing and throw away what comes out wrong, as long as the chunk comes out
+// right. What is still copied from the history after some tens of KiB is half of what
+// is copied at first. A decoder stops before it has put out 96 KiB, so there is a place
+// for a checkpoint in front of every chunk.
+const lead = 3 * inflate.HistoryLen
+
+const (
+	// enoughTraced is how much input is kept at least before the tracing ends early,
+	// which makes it less exact.
+	enoughTraced = 32 << 10
+	// maxTraced bounds the input that is kept to trace a history in. More is needed
+	// only by streams that are made of empty blocks: their history is stored whole.
+	maxTraced = 64 << 10
+)
 
 // pointKind is where a checkpoint lies.
 type pointKind uint8
@@ -32,8 +46,9 @@ const (
 	pointKinds
 )
 
-// points places the checkpoints. One is recorded when it is known which bytes of
-// the history are still referred to, HistoryLen bytes of output later.
+// points places the checkpoints: each a little in front of a chunk, from whose start
+// on all that follows has to come out right. One is recorded when it is known which
+// bytes of the history that depends on.
 type points struct {
 	lastOut, lastBits int64 // of the last checkpoint
 
@@ -47,22 +62,24 @@ type points struct {
 
 // spanAt is the least distance of checkpoints at an offset.
 func (r *recorder) spanAt(offset int64) int64 {
-	switch {
-	case r.span != 0:
+	if r.span != 0 {
 		return r.span
-	case offset < farFrom:
-		return spanNear
-	case offset < remoteFrom:
-		return spanFar
 	}
-	return spanRemote
+	i := 0
+	for offset < spans[i].from {
+		i++
+	}
+	return spans[i].span
 }
+
+// chunkStart is where the first chunk begins that does not lie before an offset.
+func chunkStart(offset int64) int64 { return (offset + chunkLen - 1) &^ (chunkLen - 1) }
 
 // due reports whether a checkpoint is worth its place: at 256 KiB of input for
 // 4 MiB of output, or at enough of either.
 func (r *recorder) due(out, bits int64) bool {
 	span := r.spanAt(out)
-	grown, read := out-r.lastOut, (bits-r.lastBits)/8
+	grown, read := chunkStart(out)-chunkStart(r.lastOut), (bits-r.lastBits)/8
 	return grown >= span && read >= span/16 || grown >= min(16*span, maxGrown) || read >= 16*span
 }
 
@@ -85,8 +102,8 @@ func (c *Check) record(input []byte, at int64, s inflate.Status, grainEnd bool) 
 // cut: at is the place in the file behind what was taken.
 func (c *Check) mark(at int64, done bool) {
 	r := c.rec
-	if r.tracing && (done || c.unpacked-r.lastOut >= inflate.HistoryLen || at-r.lastBits/8 > maxTraced) {
-		r.endTrace(done || c.unpacked-r.lastOut >= inflate.HistoryLen)
+	if r.tracing && (done || r.traced(c.unpacked) || at-r.lastBits/8 > maxTraced) {
+		r.endTrace(c.unpacked, done)
 	}
 	bits := at * 8
 	if !done {
@@ -95,8 +112,8 @@ func (c *Check) mark(at int64, done bool) {
 	if r.tracing || !r.due(c.unpacked, bits) {
 		return
 	}
-	if !done && !c.checkpoint() {
-		return // in a block's header: soon
+	if !done && (chunkStart(c.unpacked)-c.unpacked > lead || !c.checkpoint()) {
+		return // too early, or in a block's header: soon
 	}
 	r.lastOut, r.lastBits = c.unpacked, bits
 	if done {
@@ -125,20 +142,42 @@ func (r *recorder) point(k pointKind, window []byte) {
 	r.out = appendText(b, window)
 }
 
+// traced reports whether output up to offset says enough of what is needed.
+func (r *recorder) traced(offset int64) bool {
+	return offset >= chunkStart(r.lastOut)+inflate.HistoryLen ||
+		offset-r.lastOut >= inflate.HistoryLen && len(r.input) >= enoughTraced
+}
+
 // endTrace records the checkpoint with what is needed of its history: all of it
-// if it cannot be traced.
-func (r *recorder) endTrace(traced bool) {
+// if it cannot be traced. The output has come to end, which is that of the member if
+// it is done.
+func (r *recorder) endTrace(end int64, done bool) {
 	p := &r.points
-	var used []bool
+	var used []byte
 	var tracer *inflate.Tracer
-	if traced {
+	from, to := p.traceIn(end, done)
+	if from >= 0 {
 		tracer = r.free.tracer()
 		// Only a forged state has a history that its input does not fit.
-		used, _ = tracer.Trace(p.checkpoint, len(p.history), p.bits, p.n, p.input)
+		used, _ = tracer.Trace(p.checkpoint, len(p.history), p.bits, p.n, p.input, from, to)
 	}
 	r.point(atSymbol, appendWindow(nil, p.checkpoint, p.history, used))
 	r.free.done(tracer, p.history, p.input)
 	p.history, p.input, p.tracing = nil, nil, false
+}
+
+// traceIn is the part of the output behind the checkpoint that tells what is needed:
+// the chunk's first HistoryLen bytes, beyond which nothing can refer. Where they have
+// not all come, it is what can still be referred to. from is negative if that begins
+// in front of the checkpoint.
+func (p *points) traceIn(end int64, done bool) (from, to int) {
+	chunk := chunkStart(p.lastOut) - p.lastOut
+	last := min(end-p.lastOut, chunk+inflate.HistoryLen)
+	first := min(chunk, last)
+	if !done {
+		first = min(chunk, last-inflate.HistoryLen)
+	}
+	return int(first), int(last)
 }
 
 func (p *points) fields(d *codec) {

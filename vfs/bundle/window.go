@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"bundleup/vfs/bundle/inflate"
@@ -20,8 +21,9 @@ const (
 // appendWindow appends what a decoder needs at a checkpoint: the checkpoint
 // behind its length, the length of the history, the number of runs, for each run
 // how many bytes of the history come before it that nobody needs and how many it
-// has, and then the bytes of all runs. used nil stands for all.
-func appendWindow(b, checkpoint, history []byte, used []bool) []byte {
+// has, and then the bytes of all runs. used has a 1 for each byte that is needed; nil
+// stands for all.
+func appendWindow(b, checkpoint, history, used []byte) []byte {
 	b = appendText(b, checkpoint)
 	b = binary.AppendUvarint(b, uint64(len(history)))
 	runs := runsOf(len(history), used)
@@ -39,21 +41,24 @@ func appendWindow(b, checkpoint, history []byte, used []bool) []byte {
 }
 
 // runsOf finds the runs of a history of n bytes, as begin and end.
-func runsOf(n int, used []bool) (runs [][2]int) {
+func runsOf(n int, used []byte) (runs [][2]int) {
 	if used == nil && n > 0 {
 		return [][2]int{{0, n}}
 	}
-	for i, u := range used {
-		last := len(runs) - 1
-		switch {
-		case !u:
-		case last >= 0 && i-runs[last][1] <= maxGap:
-			runs[last][1] = i + 1
-		default:
-			runs = append(runs, [2]int{i, i + 1})
+	for at := 0; ; {
+		gap := bytes.IndexByte(used[at:], 1)
+		if gap < 0 {
+			return runs
+		}
+		begin := at + gap
+		for at = begin; at < len(used) && used[at] != 0; at++ {
+		}
+		if last := len(runs) - 1; last >= 0 && begin-runs[last][1] <= maxGap {
+			runs[last][1] = at
+		} else {
+			runs = append(runs, [2]int{begin, at})
 		}
 	}
-	return runs
 }
 
 // parseWindow is the reverse of appendWindow for bytes that are not trusted;

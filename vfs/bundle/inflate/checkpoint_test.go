@@ -35,12 +35,12 @@ func resumed(t *testing.T, name string, d *Decoder, tracer *Tracer, checkpoint, 
 	t.Helper()
 	history := d.AppendHistory(nil)
 	bits, n := d.Pending()
-	used, err := tracer.Trace(checkpoint, len(history), bits, n, rest)
+	used, err := tracer.Trace(checkpoint, len(history), bits, n, rest, 0, HistoryLen)
 	if err != nil {
 		t.Fatal(name, err)
 	}
 	for i := range history {
-		if !used[i] {
+		if used[i] == 0 {
 			history[i] = '?'
 		}
 	}

@@ -186,20 +186,29 @@ func (d *Decoder) run(src []byte) (pos int, s Status, err error) {
 			return pos, NeedInput, err
 		case d.phase == atEnd:
 		case d.op >= windowEnd:
-			return pos, Full, nil
+			return d.unread(pos), Full, nil
 		case !ok:
 			return pos, NeedInput, nil
 		}
 	}
 }
 
-// giveBack returns whole bytes behind the stream. They are src's: earlier input was
-// not enough to see the end, unless a restored state was made up.
-func (d *Decoder) giveBack(pos int) int {
-	whole := int(d.n / 8)
-	d.n, d.bits = 0, 0
+// unread returns whole bytes that are not decoded yet: the next call may find the
+// stream's end in front of them, and could not return what it was not given. They are
+// src's, but for a forged state: earlier input was not enough for the last symbol.
+func (d *Decoder) unread(pos int) int {
+	whole := min(int(d.n/8), pos)
+	d.n -= 8 * uint(whole)
+	d.bits &= 1<<d.n - 1
 	d.taken -= int64(whole)
 	return pos - whole
+}
+
+// giveBack returns whole bytes behind the stream.
+func (d *Decoder) giveBack(pos int) int {
+	pos = d.unread(pos)
+	d.n, d.bits = 0, 0
+	return pos
 }
 
 // fill brings at least want bits, at most 56, if src has them.

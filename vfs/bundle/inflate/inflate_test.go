@@ -328,3 +328,27 @@ func FuzzState(f *testing.F) {
 		decode(d, more, whole)
 	})
 }
+
+// TestEndBehindFull: where the window is full just before the stream ends, no call gives
+// input back that an earlier one took.
+func TestEndBehindFull(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	data := make([]byte, windowEnd+300)
+	for i := range data {
+		data[i] = "abcdefgh"[rng.IntN(8)]
+	}
+	for size := windowEnd - 3; size <= len(data); size++ {
+		src := append(compress(t, data[:size], 1), "trailing"...)
+		d, at := New(), 0
+		for s := NeedInput; s != Done; {
+			_, n, status, err := d.Decode(src[at:])
+			if s = status; err != nil || n < 0 || s == NeedInput {
+				t.Fatalf("%d bytes: took %d, status %v, %v", size, n, s, err)
+			}
+			at += n
+		}
+		if at != len(src)-len("trailing") {
+			t.Errorf("%d bytes: took %d of %d", size, at, len(src)-len("trailing"))
+		}
+	}
+}

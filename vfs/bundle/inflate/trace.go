@@ -1,21 +1,22 @@
 package inflate
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+)
 
-// Tracer finds out which bytes of a checkpoint's history are still referred
-// to: usually a few percent. No symbol behind the next HistoryLen bytes of
-// output can reach back beyond the checkpoint, so that only those are looked
-// at. It holds as much as a Decoder and 160 KiB.
+// Tracer finds out which bytes of a checkpoint's history matter to a part of what
+// follows: usually a few percent. It holds as much as a Decoder and 160 KiB.
 //
-// It decodes them twice, with numbers in the place of the history: what comes
-// out alike is the stream's own, what differs tells the place in the history
-// that it was copied from. So it runs at the decoder's full speed, and the hot
-// loop knows nothing of it.
+// It decodes what follows twice, with numbers in the place of the history: what
+// comes out alike is the stream's own, what differs tells the place in the history
+// that it was copied from, directly or through other copies. So it runs at the
+// decoder's full speed, and the hot loop knows nothing of it.
 type Tracer struct {
 	d     *Decoder
 	taint [2][historyLen]byte // the numbers of the places, see paint
 	out   [2][historyLen]byte
-	used  [historyLen]bool
+	used  [historyLen]byte
 }
 
 // NewTracer makes a Tracer.
@@ -28,33 +29,48 @@ func NewTracer() *Tracer {
 // errTrace says that the output ended early though the stream did not.
 var errTrace = errors.New("trace inflate: the input is too short")
 
-// tracePiece is how much input a Tracer decodes at once: what it decodes beyond
-// HistoryLen bytes of output is in vain.
-const tracePiece = 256
+// tracePiece is how much input a Tracer decodes at once: what it decodes beyond the
+// part is in vain.
+const tracePiece = 1 << 10
 
-// Trace reports for each byte of a history of length bytes whether the stream
-// refers to it, from the checkpoint with the pending bits on. The input must
-// hold HistoryLen bytes of output or the end of the stream. The result is valid
-// until the next call.
-func (t *Tracer) Trace(checkpoint []byte, length int, bits uint64, n int, input []byte) ([]bool, error) {
-	var got [2]int
+// Trace reports for each byte of a history of length bytes, with a 1, whether the
+// output [from, to) behind the checkpoint with the pending bits depends on it. to-from
+// is at most HistoryLen: no symbol behind such a part can reach back beyond it. The
+// input must hold the output up to to, or up to the end of the stream. The result is
+// valid until the next call.
+func (t *Tracer) Trace(checkpoint []byte, length int, bits uint64, n int, input []byte, from, to int) ([]byte, error) {
+	var got int
 	for pass := range 2 {
 		if err := t.d.Resume(checkpoint, t.taint[pass][historyLen-length:], bits, n); err != nil {
 			return nil, err
 		}
 		var err error
-		if got[pass], err = t.decode(t.out[pass][:], input); err != nil {
+		if got, err = t.decode(t.out[pass][:to-from], input, from); err != nil {
 			return nil, err
 		}
 	}
 	clear(t.used[:])
-	first, second := t.out[0][:got[0]], t.out[1][:got[0]]
+	t.compare(t.out[0][:got], t.out[1][:got])
+	return t.used[historyLen-length:], nil
+}
+
+// compare notes where two outputs differ, eight bytes at a time: most are alike.
+func (t *Tracer) compare(first, second []byte) {
+	for len(first) >= 8 {
+		if binary.LittleEndian.Uint64(first) != binary.LittleEndian.Uint64(second) {
+			t.note(first[:8], second[:8])
+		}
+		first, second = first[8:], second[8:]
+	}
+	t.note(first, second)
+}
+
+func (t *Tracer) note(first, second []byte) {
 	for i, a := range first {
 		if b := second[i]; a != b {
-			t.used[int(a)|int(b-a-1)<<8] = true
+			t.used[int(a)|int(b-a-1)<<8] = 1
 		}
 	}
-	return t.used[historyLen-length:], nil
 }
 
 // paint numbers the places of the history: the low byte for the first pass; for
@@ -67,15 +83,18 @@ func (t *Tracer) paint() {
 	}
 }
 
-// decode fills out, or stops with the stream.
-func (t *Tracer) decode(out, input []byte) (n int, err error) {
+// decode fills out with what lies behind skip bytes of output, or stops with the
+// stream.
+func (t *Tracer) decode(out, input []byte, skip int) (n int, err error) {
 	for n < len(out) {
 		piece := input[:min(len(input), tracePiece)]
 		got, k, s, err := t.d.Decode(piece)
 		if err != nil {
 			return n, err
 		}
-		n += copy(out[n:], got)
+		skipped := min(skip, len(got))
+		skip -= skipped
+		n += copy(out[n:], got[skipped:])
 		input = input[k:]
 		switch {
 		case s == Done:
