@@ -67,7 +67,8 @@ func (d *daemon) openAudit(context.Context) (err error) {
 }
 
 func (d *daemon) openStore(ctx context.Context) (err error) {
-	d.store, d.stuck, err = openMedium(ctx, d.cfg, d.log)
+	d.store, d.stuck, err = openMedium(ctx, d.cfg, d.older.lock, d.log)
+	d.older.lock = nil // the store's
 	return err
 }
 
