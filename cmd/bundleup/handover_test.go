@@ -78,6 +78,7 @@ func newGenerations(t *testing.T) *scriptDaemon {
 		t.Skip("sftp is not installed")
 	}
 	d := &scriptDaemon{dir: t.TempDir()}
+	t.Cleanup(d.cleanup)
 	var addrs []string
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -102,7 +103,6 @@ func (d *scriptDaemon) startGenerations(t *testing.T) {
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.cleanup)
 }
 
 func writeDiag(t *testing.T, file string, size int) {
@@ -152,10 +152,8 @@ func TestGenerations(t *testing.T) {
 	if n := d.glob("uploads/acme/*/data"); n < uploads {
 		t.Errorf("%d uploads run while somebody else is served, want %d", n-1, uploads)
 	}
-	resume := exec.Command("sftp", "-F", filepath.Join(d.dir, "ssh_config"), "-b", "-", "acme")
-	resume.Stdin, resume.Dir = strings.NewReader("reput large.tgz\n"), d.dir
-	if out, err := resume.CombinedOutput(); err != nil {
-		t.Errorf("resume: %v: %s", err, out)
+	if err := d.reput("large.tgz", "large.tgz"); err != nil {
+		t.Error(err)
 	}
 	if !d.logged(second.Pid, "resumed") {
 		t.Error("the newer daemon has resumed nothing")
@@ -180,6 +178,16 @@ func TestGenerations(t *testing.T) {
 	if err := d.put("third.tgz"); err != nil || !d.logged(third.Pid, "accepted") {
 		t.Errorf("the third daemon: %v", err)
 	}
+}
+
+// reput goes on with an upload.
+func (d *scriptDaemon) reput(file, name string) error {
+	cmd := exec.Command("sftp", "-F", filepath.Join(d.dir, "ssh_config"), "-b", "-", "acme")
+	cmd.Stdin, cmd.Dir = strings.NewReader("reput "+file+" "+name+"\n"), d.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("reput %s: %w: %s", name, err, out)
+	}
+	return nil
 }
 
 func (d *scriptDaemon) glob(pattern string) int {
@@ -214,6 +222,7 @@ func TestGenerationsKilled(t *testing.T) {
 			young := make(chan error, 1)
 			go func() { young <- d.put("new.tgz", "-l", "8000") }()
 			await(t, "a state in the newer one", func() bool { return d.glob("uploads/acme/*/state") == 2 })
+			cut := "old.tgz"
 			if victim == "older" {
 				d.cmd.Process.Kill()
 				if err := <-old; err == nil {
@@ -224,6 +233,7 @@ func TestGenerationsKilled(t *testing.T) {
 				}
 				await(t, "the newer daemon to be alone", func() bool { return d.countLog("store opened") == 3 })
 			} else {
+				cut = "new.tgz"
 				second.Kill()
 				if err := <-old; err != nil {
 					t.Errorf("the older daemon's upload: %v", err)
@@ -234,12 +244,8 @@ func TestGenerationsKilled(t *testing.T) {
 				<-d.done
 				d.startGenerations(t)
 			}
-			for _, name := range []string{"old.tgz", "new.tgz"} {
-				cmd := exec.Command("sftp", "-F", filepath.Join(d.dir, "ssh_config"), "-b", "-", "acme")
-				cmd.Stdin, cmd.Dir = strings.NewReader("reput diag.tgz "+name+"\n"), d.dir
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("%s: %v: %s", name, err, out)
-				}
+			if err := d.reput("diag.tgz", cut); err != nil {
+				t.Error(err)
 			}
 			if n := d.glob("bundles/acme/*.tgz"); n != 2 {
 				t.Errorf("%d bundles, want 2:\n%s", n, d.logs.String())
