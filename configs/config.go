@@ -76,6 +76,7 @@ type Audit struct {
 	File       string `yaml:"file" mapstructure:"file"`
 	RotateSize Size   `yaml:"rotate_size" mapstructure:"rotate_size"`
 	Keep       int    `yaml:"keep" mapstructure:"keep"` // older files; 0: all
+	Log        bool   `yaml:"log" mapstructure:"log"`   // each line to the log as well
 }
 
 // KeyFile is Key, or its default below dataDir.

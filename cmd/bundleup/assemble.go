@@ -55,6 +55,9 @@ func (d *daemon) openAudit(context.Context) (err error) {
 	if cfg.File == "" {
 		return nil
 	}
+	if d.cfg.Audit.Log {
+		cfg.Written = func(line string) { d.log.Info("audit", "line", line) }
+	}
 	cfg.Failed = func(err error) {
 		if err != nil {
 			d.log.Error("audit trail cannot be written: events wait, and are counted when too many do", "err", err)
