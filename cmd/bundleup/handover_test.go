@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// logLine is what the tests look for in the daemons' common log.
-type logLine struct {
+// daemonLine is what the tests look for in the daemons' common log.
+type daemonLine struct {
 	Msg     string
 	PID     int
 	Newer   int
@@ -22,9 +22,9 @@ type logLine struct {
 	Level   string
 }
 
-func (d *scriptDaemon) lines() (list []logLine) {
+func (d *scriptDaemon) lines() (list []daemonLine) {
 	for _, text := range strings.Split(d.logs.String(), "\n") {
-		var l logLine
+		var l daemonLine
 		if json.Unmarshal([]byte(text), &l) == nil {
 			list = append(list, l)
 		}
