@@ -12,7 +12,7 @@ VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 ARCHS ?= amd64 arm64
 FUZZTIME ?= 10000x
 
-.PHONY: run build test test-s3 vet lint vuln unit fuzz torture big siege bench bench-peers profile release reproduce deb image clean
+.PHONY: run build test test-s3 vet lint vuln unit fuzz torture big siege bench bench-peers profile release reproduce deb image image-test clean
 
 ## run: a demo daemon in a throwaway directory; prints what to type
 run: build
@@ -93,6 +93,10 @@ deb:
 ## image: container images in dist/, for each of ARCHS
 image:
 	./.ci/image dist $(VERSION) $(ARCHS)
+
+## image-test: the image of this machine's architecture runs from its own root; takes root
+image-test:
+	./.ci/image-test $(VERSION) $(shell $(GO) env GOARCH)
 
 ## reproduce: two builds of HEAD in two directories must have the same bytes
 reproduce:

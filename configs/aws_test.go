@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -360,21 +361,47 @@ func dashboard(t *testing.T, tpl map[string]any) (rows [][]any) {
 	return rows
 }
 
-// awsActions are the permissions that the daemon's code needs, and what for.
-var awsActions = map[string]string{
-	"s3:PutObject":                  "PutObject, CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload",
-	"s3:GetObject":                  "GetObject, HeadObject, the source of UploadPartCopy",
-	"s3:AbortMultipartUpload":       "AbortMultipartUpload",
-	"s3:ListBucket":                 "ListObjectsV2",
-	"s3:ListBucketMultipartUploads": "ListMultipartUploads",
-	"s3:DeleteObject":               "DeleteObject",
-	"kms:Decrypt":                   "reading under the bucket's key",
-	"kms:GenerateDataKey":           "writing under the bucket's key",
-	"ecs:UpdateTaskProtection":      "task-protection/v1/state",
+// awsActions are the permissions that each call of the S3 API takes, by the service
+// authorization reference.
+var awsActions = map[string][]string{
+	"PutObject":               {"s3:PutObject", "kms:GenerateDataKey"},
+	"CreateMultipartUpload":   {"s3:PutObject", "kms:GenerateDataKey"},
+	"UploadPart":              {"s3:PutObject", "kms:Decrypt"},
+	"UploadPartCopy":          {"s3:PutObject", "s3:GetObject", "kms:Decrypt"},
+	"CompleteMultipartUpload": {"s3:PutObject"},
+	"AbortMultipartUpload":    {"s3:AbortMultipartUpload"},
+	"ListParts":               {"s3:ListMultipartUploadParts"},
+	"ListMultipartUploads":    {"s3:ListBucketMultipartUploads"},
+	"ListObjectsV2":           {"s3:ListBucket"},
+	"GetObject":               {"s3:GetObject", "kms:Decrypt"},
+	"HeadObject":              {"s3:GetObject"},
+	"DeleteObject":            {"s3:DeleteObject"},
+	"PutObjectTagging":        {"s3:PutObjectTagging"},
+}
+
+// neededActions are those of the calls in the code.
+func neededActions(t *testing.T) map[string]string {
+	t.Helper()
+	needed := map[string]string{}
+	for _, m := range regexp.MustCompile(`\.api\.(\w+)\(`).FindAllStringSubmatch(sources(t, "../vfs/store/s3"), -1) {
+		if awsActions[m[1]] == nil {
+			t.Errorf("what may call %s is not known here", m[1])
+		}
+		for _, a := range awsActions[m[1]] {
+			needed[a] = m[1]
+		}
+	}
+	if len(needed) < 6 {
+		t.Errorf("only %d actions are found in the code", len(needed))
+	}
+	if strings.Contains(sources(t, "../cmd/bundleup"), "/task-protection/v1/state") {
+		needed["ecs:UpdateTaskProtection"] = "task protection"
+	}
+	return needed
 }
 
 func TestAWSActions(t *testing.T) {
-	tpl := template(t)
+	tpl, needed := template(t), neededActions(t)
 	got := map[string]bool{}
 	for _, policy := range at(tpl, "Resources", "TaskRole", "Properties", "Policies").([]any) {
 		for _, s := range at(policy, "PolicyDocument", "Statement").([]any) {
@@ -391,14 +418,57 @@ func TestAWSActions(t *testing.T) {
 		}
 	}
 	for a := range got {
-		if awsActions[a] == "" {
+		if needed[a] == "" {
 			t.Errorf("a task may %s, which the code does not call", a)
 		}
 	}
-	for a, why := range awsActions {
+	for a, why := range needed {
 		if !got[a] {
 			t.Errorf("a task may not %s: %s", a, why)
 		}
+	}
+}
+
+// deleted is what each call that deletes in the code may have as its key. A call that
+// is not in here has to be looked at.
+var deleted = map[string][]string{
+	"context.WithoutCancel(ctx), key": {"probe/"},
+	"ctx, pendingKey(st.Name, st.ID)": {"pending/"},
+	"ctx, st.Target":                  {"uploads/", "bundles/"},
+	"ctx, own":                        {"uploads/"},
+	"ctx, old":                        {"uploads/"},
+	"ctx, o.key":                      {"uploads/", "records/"},
+	"ctx, bundleKey(key)":             {"bundles/"},
+	"ctx, recordKey(key, name)":       {"records/"},
+}
+
+// TestAWSDeletes: what a task may delete is where the code deletes, and nowhere else.
+func TestAWSDeletes(t *testing.T) {
+	want := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\bs\.delete\((.*)\)(?:; err|\n| //)`).FindAllStringSubmatch(sources(t, "../vfs/store/s3"), -1) {
+		prefixes := deleted[m[1]]
+		if prefixes == nil {
+			t.Errorf("where delete(%s) deletes is not known here", m[1])
+		}
+		for _, p := range prefixes {
+			want[p] = true
+		}
+	}
+	got := map[string]bool{}
+	for _, s := range at(template(t), "Resources", "TaskRole", "Properties", "Policies", 0, "PolicyDocument", "Statement").([]any) {
+		if at(s, "Action") != "s3:DeleteObject" {
+			continue
+		}
+		for _, r := range at(s, "Resource").([]any) {
+			sub, _ := at(r, "Sub").(string)
+			if list, ok := at(r, "If").([]any); ok {
+				sub, _ = at(list[1], "Sub").(string)
+			}
+			got[strings.TrimSuffix(strings.TrimPrefix(sub, "${Bucket.Arn}/"), "*")] = true
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("a task may delete below %v, the code deletes below %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }
 

@@ -76,6 +76,7 @@ type Audit struct {
 	File       string `yaml:"file" mapstructure:"file"`
 	RotateSize Size   `yaml:"rotate_size" mapstructure:"rotate_size"`
 	Keep       int    `yaml:"keep" mapstructure:"keep"` // older files; 0: all
+	Log        bool   `yaml:"log" mapstructure:"log"`   // each line to the log as well
 }
 
 // KeyFile is Key, or its default below dataDir.
@@ -129,6 +130,7 @@ type Uploads struct {
 	RefusedKeep   Duration `yaml:"refused_keep" mapstructure:"refused_keep"`     // the receipt of a refusal
 	Checkpoint    Size     `yaml:"checkpoint" mapstructure:"checkpoint"`         // received between two saved states
 	ShutdownGrace Duration `yaml:"shutdown_grace" mapstructure:"shutdown_grace"` // for running uploads at SIGTERM
+	HandoverGrace Duration `yaml:"handover_grace" mapstructure:"handover_grace"` // for running uploads at SIGUSR2, while a new daemon serves
 }
 
 // Limits bound what peers may hold. See sshd.Limits.
@@ -230,7 +232,7 @@ func Default() Config {
 		Check:    Check{MaxSize: 5 << 40, MaxUnpacked: 16 << 40, MaxRatio: 200, MaxEntries: 1_000_000, MaxMembers: 65_536},
 		Uploads: Uploads{
 			Keep: Duration(7 * day), RefusedKeep: Duration(90 * day), Checkpoint: 64 << 20,
-			ShutdownGrace: seconds(30),
+			ShutdownGrace: seconds(30), HandoverGrace: Duration(day),
 		},
 		Limits: Limits{
 			Connections: 1024, ConnectionsPerAccount: 64, ConnectionsPerSource: 128, Startups: "30:30:200",

@@ -227,6 +227,7 @@ func (c *Config) validateRanges() error {
 		{"uploads.refused_keep", int64(c.Uploads.RefusedKeep), 60 * second, huge, span},
 		{"uploads.checkpoint", int64(c.Uploads.Checkpoint), 1 << 20, 1 << 34, size},
 		{"uploads.shutdown_grace", int64(c.Uploads.ShutdownGrace), 0, 86400 * second, span},
+		{"uploads.handover_grace", int64(c.Uploads.HandoverGrace), 0, 7 * 86400 * second, span},
 		{"audit.rotate_size", int64(c.Audit.RotateSize), 64 << 10, 1 << 40, size},
 		{"webhook.max_events", int64(c.Webhook.MaxEvents), 1, 1_000_000, number},
 		{"webhook.max_bytes", int64(c.Webhook.MaxBytes), 1 << 20, 1 << 40, size},

@@ -33,6 +33,9 @@ type WebhookConfig struct {
 	// MaxEvents and MaxBytes bound the queue. Defaults 10,000 and 64 MiB.
 	MaxEvents int
 	MaxBytes  int64
+	// Shared says that another process may put events into the queue now, which
+	// this one then looks for every few seconds. Default: no.
+	Shared func() bool
 	// GiveUp is the age at which an event is no longer tried. Default 3 days.
 	GiveUp time.Duration
 	// Timeout bounds one delivery. Default 15 s.
@@ -51,6 +54,7 @@ const (
 	longestPause   = 5 * time.Minute
 	longestAsked   = time.Hour // that a receiver may ask for by Retry-After
 	maxWebhookBody = 64 << 10
+	lookEvery      = 5 * time.Second // for what another process put into the queue
 )
 
 // Webhook tells a receiver of every bundle that is accepted or refused, in order,
@@ -82,7 +86,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		return nil, err
 	}
 	cfg.complete()
-	q, err := openQueue(cfg.Queue, cfg.MaxEvents, cfg.MaxBytes)
+	q, err := openQueue(cfg.Queue, cfg.MaxEvents, cfg.MaxBytes, cfg.Shared())
 	if err != nil {
 		return nil, fmt.Errorf("open webhook queue: %w", err)
 	}
@@ -105,6 +109,9 @@ func (c *WebhookConfig) complete() {
 	}
 	if c.GiveUp == 0 {
 		c.GiveUp = 3 * 24 * time.Hour
+	}
+	if c.Shared == nil {
+		c.Shared = func() bool { return false }
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 15 * time.Second
@@ -194,7 +201,9 @@ func (w *Webhook) Run(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-w.queue.wake:
+			case <-time.After(lookEvery):
 			}
+			w.look()
 			continue
 		}
 		var again time.Duration
@@ -220,15 +229,33 @@ func (w *Webhook) Run(ctx context.Context) {
 	}
 }
 
+// look finds what another process has put into the queue.
+func (w *Webhook) look() {
+	if !w.cfg.Shared() {
+		return
+	}
+	if err := w.queue.scan(); err != nil {
+		w.cfg.Log.Error("webhook queue cannot be read", "err", err)
+	}
+}
+
+// Look finds what another process that has ended had put into the queue. It is called
+// when Shared has become false.
+func (w *Webhook) Look() error {
+	err := w.queue.scan()
+	w.queue.rouse()
+	return err
+}
+
 // handle brings the oldest event to its end, if it can; again is what the receiver
 // asks for before the next try.
 func (w *Webhook) handle(ctx context.Context, e queued, event []byte) (again time.Duration, err error) {
 	id, at, err := eventID(event)
 	switch {
 	case err != nil:
-		return 0, w.giveUp("damaged", e.name(), e.since)
+		return 0, w.giveUp(e, "damaged", e.name(), e.since)
 	case w.cfg.Now().Sub(at) > w.cfg.GiveUp:
-		return 0, w.giveUp("expired", id, at)
+		return 0, w.giveUp(e, "expired", id, at)
 	}
 	again, err = w.deliver(ctx, id, event)
 	if err != nil {
@@ -238,19 +265,19 @@ func (w *Webhook) handle(ctx context.Context, e queued, event []byte) (again tim
 		return again, err
 	}
 	w.cfg.Metrics.webhook.deliveries.WithLabelValues("ok").Inc()
-	return 0, w.drop()
+	return 0, w.drop(e)
 }
 
-func (w *Webhook) giveUp(reason, id string, at time.Time) error {
+func (w *Webhook) giveUp(e queued, reason, id string, at time.Time) error {
 	w.cfg.Metrics.webhook.dropped.WithLabelValues(reason).Inc()
 	w.cfg.Log.Error("webhook event is given up", "event", id, "reason", reason, "time", at)
-	return w.drop()
+	return w.drop(e)
 }
 
-// drop removes the oldest event. One whose file stays is told and not kept: it would
+// drop removes an event. One whose file stays is told and not kept: it would
 // be sent without an end.
-func (w *Webhook) drop() error {
-	if err := w.queue.drop(); err != nil {
+func (w *Webhook) drop(e queued) error {
+	if err := w.queue.drop(e); err != nil {
 		w.cfg.Log.Error("webhook event stays in the queue and will come again", "err", err)
 	}
 	return nil

@@ -1,6 +1,8 @@
 package httpd
 
 import (
+	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,14 +21,16 @@ var errQueueFull = errors.New("the queue is full")
 // name that the next start removes.
 const (
 	queueSuffix = ".json"
-	queueTemp   = "new.tmp"
+	queueTemp   = ".tmp"
 )
 
 // queue is events that wait on the disk, in the order in which they came. An event
 // that was put is there after a crash; one that was dropped may come again after
-// one. It is safe for concurrent use.
+// one. It is safe for concurrent use. Another process may put events into the same
+// directory, which scan finds; only one may drop them.
 type queue struct {
 	root      *os.Root
+	temp      string // this process's name on the way
 	maxEvents int
 	maxBytes  int64
 
@@ -48,7 +52,8 @@ func (q queued) name() string { return fmt.Sprintf("%016d%s", q.number, queueSuf
 
 // openQueue opens the queue in dir, which it makes if need be, with what an earlier
 // process left. Files of other names are left alone.
-func openQueue(dir string, maxEvents int, maxBytes int64) (*queue, error) {
+// With shared another process has the directory as well.
+func openQueue(dir string, maxEvents int, maxBytes int64, shared bool) (*queue, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -56,22 +61,42 @@ func openQueue(dir string, maxEvents int, maxBytes int64) (*queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &queue{root: root, maxEvents: maxEvents, maxBytes: maxBytes, next: 1, wake: make(chan struct{}, 1)}
-	if err := q.load(); err != nil {
+	q := &queue{
+		root: root, temp: rand.Text() + queueTemp, maxEvents: maxEvents, maxBytes: maxBytes,
+		next: 1, wake: make(chan struct{}, 1),
+	}
+	if !shared {
+		err = q.removeTemps()
+	}
+	if err == nil {
+		err = q.scan()
+	}
+	if err != nil {
 		root.Close()
 		return nil, err
 	}
 	return q, nil
 }
 
-func (q *queue) load() error {
-	if err := q.root.Remove(queueTemp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+func (q *queue) removeTemps() error {
+	files, err := fs.ReadDir(q.root.FS(), ".")
+	for _, f := range files {
+		if strings.HasSuffix(f.Name(), queueTemp) {
+			err = errors.Join(err, q.root.Remove(f.Name()))
+		}
 	}
+	return err
+}
+
+// scan reads which events there are.
+func (q *queue) scan() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	files, err := fs.ReadDir(q.root.FS(), ".")
 	if err != nil {
 		return err
 	}
+	q.list, q.bytes = q.list[:0], 0
 	for _, f := range files {
 		digits, ok := strings.CutSuffix(f.Name(), queueSuffix)
 		n, err := strconv.ParseUint(digits, 10, 63)
@@ -79,6 +104,9 @@ func (q *queue) load() error {
 			continue
 		}
 		i, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -88,9 +116,9 @@ func (q *queue) load() error {
 			q.bytes += e.size
 		}
 	}
-	slices.SortFunc(q.list, func(a, b queued) int { return int(int64(a.number) - int64(b.number)) })
+	slices.SortFunc(q.list, func(a, b queued) int { return cmp.Compare(a.number, b.number) })
 	if n := len(q.list); n > 0 {
-		q.next = q.list[n-1].number + 1
+		q.next = max(q.next, q.list[n-1].number+1)
 	}
 	return nil
 }
@@ -102,23 +130,45 @@ func (q *queue) put(event []byte, now time.Time) error {
 	if len(q.list) >= q.maxEvents || q.bytes+int64(len(event)) > q.maxBytes {
 		return errQueueFull
 	}
-	e := queued{q.next, int64(len(event)), now}
-	if err := q.write(e, event); err != nil {
+	e, err := q.write(event, now)
+	if err != nil {
 		return err
 	}
-	q.next++
+	q.next = e.number + 1
 	q.list = append(q.list, e)
 	q.bytes += e.size
+	q.rouse()
+	return nil
+}
+
+func (q *queue) rouse() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
-// write makes the file appear whole and durable: bytes, name, directory.
-func (q *queue) write(e queued, event []byte) error {
-	f, err := q.root.OpenFile(queueTemp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// write makes the file appear whole and durable, bytes, name, directory, under the
+// next number that is free.
+func (q *queue) write(event []byte, now time.Time) (queued, error) {
+	e := queued{q.next, int64(len(event)), now}
+	if err := q.writeTemp(event); err != nil {
+		return e, err
+	}
+	err := q.root.Link(q.temp, e.name())
+	for n := 0; errors.Is(err, fs.ErrExist) && n < q.maxEvents; n++ { // another process took it
+		e.number++
+		err = q.root.Link(q.temp, e.name())
+	}
+	err = errors.Join(err, q.root.Remove(q.temp))
+	if err == nil {
+		err = q.syncDir()
+	}
+	return e, err
+}
+
+func (q *queue) writeTemp(event []byte) error {
+	f, err := q.root.OpenFile(q.temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -126,13 +176,7 @@ func (q *queue) write(e queued, event []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := q.root.Rename(queueTemp, e.name()); err != nil {
-		return err
-	}
-	return q.syncDir()
+	return errors.Join(err, f.Close())
 }
 
 func (q *queue) syncDir() error {
@@ -159,14 +203,15 @@ func (q *queue) head() (e queued, event []byte, ok bool, err error) {
 	return e, event, true, err
 }
 
-// drop removes the oldest event. Where its file stays, the event comes again after a
+// drop removes an event. Where its file stays, the event comes again after a
 // restart: who receives it knows it by its ID.
-func (q *queue) drop() error {
+func (q *queue) drop(e queued) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.list[0]
-	q.list = q.list[1:]
-	q.bytes -= e.size
+	if i := slices.IndexFunc(q.list, func(o queued) bool { return o.number == e.number }); i >= 0 {
+		q.list = slices.Delete(q.list, i, i+1)
+		q.bytes -= e.size
+	}
 	if err := q.root.Remove(e.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -3,9 +3,12 @@ package vfs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
+	"bundleup/auth"
 	"bundleup/vfs/store"
 )
 
@@ -25,11 +28,12 @@ func (a *area) refresh(ctx context.Context, op, name string) error {
 	if a.finder() == nil || a.key(name).Check() != nil {
 		return nil
 	}
+	before := a.keptUnder(name)
 	found, err := a.find(ctx, path.Dir("/" + name)[1:], path.Base(name))
 	if err != nil {
 		return internal(op, name, err)
 	}
-	a.learn(name, found[name])
+	a.learn(name, before, found[name])
 	return nil
 }
 
@@ -38,19 +42,93 @@ func (a *area) refreshDir(ctx context.Context, dir string) error {
 	if a.finder() == nil || a.key(dir).Check() != nil {
 		return nil
 	}
+	before := a.keeps()
 	found, err := a.find(ctx, dir, "")
 	if err != nil {
 		return internal("list", dir, err)
 	}
-	for _, i := range a.unfinished(dir) {
-		if name := path.Join(dir, i.Name()); found[name] == nil {
-			a.learn(name, nil)
+	for name, k := range before {
+		if path.Dir("/" + name)[1:] == dir && found[name] == nil {
+			a.learn(name, k, nil)
 		}
 	}
 	for name, k := range found {
-		a.learn(name, k)
+		a.learn(name, before[name], k)
 	}
 	return nil
+}
+
+// Reload learns anew what the store keeps of unfinished uploads, and has every quota
+// counted anew: another process that wrote to the store has ended. Views may be used
+// meanwhile, as long as the store says that it is shared.
+func (t *Tree) Reload(ctx context.Context) error {
+	// Twice, because what is added by the first look may have ended during it.
+	for range 2 {
+		if err := t.reload(ctx); err != nil {
+			return err
+		}
+	}
+	for _, a := range t.allAreas() {
+		a.used.recount()
+	}
+	return nil
+}
+
+func (t *Tree) reload(ctx context.Context) error {
+	before := map[*area]map[string]*kept{}
+	for _, a := range t.allAreas() {
+		before[a] = a.keeps()
+	}
+	found := map[*area]map[string]*kept{}
+	for s, err := range t.store.Suspended(ctx) {
+		if err != nil {
+			return fmt.Errorf("list suspended uploads: %w", err)
+		}
+		tenant, name, ok := strings.Cut(string(s.Name), "/")
+		if !ok {
+			continue
+		}
+		a := t.area(auth.Tenant(tenant))
+		if found[a] == nil {
+			found[a] = map[string]*kept{}
+		}
+		addLarger(found[a], name, s)
+	}
+	for a, names := range before {
+		for name, k := range names {
+			a.learn(name, k, found[a][name])
+		}
+	}
+	for a, names := range found {
+		for name, k := range names {
+			if before[a][name] == nil {
+				a.learn(name, nil, k)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *area) keptUnder(name string) *kept {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e := a.names[name]; e != nil {
+		return e.kept
+	}
+	return nil
+}
+
+// keeps is what the area knows to be suspended.
+func (a *area) keeps() map[string]*kept {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := make(map[string]*kept, len(a.names))
+	for name, e := range a.names {
+		if e.kept != nil {
+			m[name] = e.kept
+		}
+	}
+	return m
 }
 
 // find asks the store. Of two uploads under one name the one with more bytes counts,
@@ -61,22 +139,27 @@ func (a *area) find(ctx context.Context, dir, base string) (map[string]*kept, er
 		if err != nil {
 			return nil, err
 		}
-		name := path.Join(dir, s.Name.Base())
-		if k := found[name]; k == nil || k.size < s.Size {
-			found[name] = &kept{id: s.ID, size: s.Size, saved: s.Saved}
-		}
+		addLarger(found, path.Join(dir, s.Name.Base()), s)
 	}
 	return found, nil
 }
 
-// learn replaces what the area knows of a name by what the store said; k may be nil.
-// What this process is busy with it knows better.
-func (a *area) learn(name string, k *kept) {
+func addLarger(found map[string]*kept, name string, s store.Suspended) {
+	if k := found[name]; k == nil || k.size < s.Size {
+		found[name] = &kept{id: s.ID, size: s.Size, saved: s.Saved}
+	}
+}
+
+// learn replaces what the area knew of a name before the store was asked by what the
+// store said; both may be nil. What this process is busy with, or has ended since, it
+// knows better.
+func (a *area) learn(name string, before, k *kept) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e := a.names[name]
 	switch {
 	case e != nil && (e.live != nil || e.held != nil):
+	case e == nil && before != nil, e != nil && e.kept != before:
 	case k == nil:
 		delete(a.names, name)
 	case e == nil:

@@ -3,6 +3,7 @@ package vfs
 import (
 	"context"
 	"iter"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,10 +14,11 @@ import (
 // common is a store in memory that two daemons share.
 type common struct {
 	*store.Memory
-	err error // of Find
+	err   error // of Find
+	alone bool
 }
 
-func (c *common) Shared() bool { return true }
+func (c *common) Shared() bool { return !c.alone }
 
 func (c *common) Find(ctx context.Context, dir store.Key, base string) iter.Seq2[store.Suspended, error] {
 	return func(yield func(store.Suspended, error) bool) {
@@ -184,5 +186,41 @@ func TestQuotaOnAnotherNode(t *testing.T) {
 				b.mustPut("fourth.tgz", content) // nothing was counted twice
 			}
 		})
+	}
+}
+
+// TestReload: a process that goes on alone knows what the other one left, and no more.
+func TestReload(t *testing.T) {
+	a, b, c := nodes(t)
+	content := tgz(t, 50_000, 1)
+	for _, name := range []string{"left.tgz", "ended.tgz"} {
+		u := a.create(name, fresh)
+		u.Write(content[:20_000])
+		u.Suspend(t.Context())
+		b.equal(name, b.size(name), "20000")
+	}
+	own := b.create("own.tgz", fresh)
+	own.Write(content[:10_000])
+	own.Suspend(t.Context())
+	own = b.create("own.tgz", Flags{Create: true})
+	b.equal("begin", own.Begin(10_000), nil)
+	a.mustPut("ended.tgz", content)
+	late := a.create("late.tgz", fresh)
+	late.Write(content[:30_000])
+	late.Suspend(t.Context())
+
+	c.alone = true
+	b.equal("before", b.ls("/"), "ended.tgz left.tgz own.tgz receipts/")
+	if err := b.View.(*customer).area.tree.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.equal("after", b.ls("/"), "ended.tgz late.tgz left.tgz own.tgz receipts/")
+	b.equal("size of what was added", b.size("late.tgz"), "30000")
+	b.equal("size of what has ended", b.size("ended.tgz"), strconv.Itoa(len(content)))
+	if _, err := own.Write(content[10_000:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := own.Commit(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -114,6 +114,9 @@ type Config struct {
 	// Failed is told once when events cannot be written, and with nil when
 	// they can again. It may be nil.
 	Failed func(error)
+	// Written is given each line as soon as it is durable, in order and without
+	// its end, for a second place that outlives the disk. It may be nil.
+	Written func(line string)
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -135,6 +138,9 @@ func (c *Config) complete() error {
 	}
 	if c.Failed == nil {
 		c.Failed = func(error) {}
+	}
+	if c.Written == nil {
+		c.Written = func(string) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -534,3 +534,27 @@ func BenchmarkRecord(b *testing.B) {
 		b.Log(err)
 	}
 }
+
+// TestWritten: the second place gets the bytes of the trail, so that they can be
+// verified there as well.
+func TestWritten(t *testing.T) {
+	cfg := config(t)
+	var lines []string
+	cfg.Written = func(line string) { lines = append(lines, line) }
+	write(t, cfg, 3)
+	l, err := Open(cfg, Event{Type: Started})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Record(Event{Type: Login, Account: "acme"})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	trail, err := os.ReadFile(cfg.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(lines, "\n")+"\n", string(trail); got != want {
+		t.Errorf("written:\n%s\nthe trail:\n%s", got, want)
+	}
+}

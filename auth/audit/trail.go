@@ -207,6 +207,9 @@ func (t *trail) write(events []Event) error {
 		}
 	}
 	t.size, t.at = t.size+int64(len(b)), at
+	for line := range strings.Lines(string(b)) {
+		t.cfg.Written(strings.TrimSuffix(line, "\n"))
+	}
 	return writeHead(t.cfg.File, at)
 }
 

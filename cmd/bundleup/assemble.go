@@ -55,6 +55,9 @@ func (d *daemon) openAudit(context.Context) (err error) {
 	if cfg.File == "" {
 		return nil
 	}
+	if d.cfg.Audit.Log {
+		cfg.Written = func(line string) { d.log.Info("audit", "line", line) }
+	}
 	cfg.Failed = func(err error) {
 		if err != nil {
 			d.log.Error("audit trail cannot be written: events wait, and are counted when too many do", "err", err)
@@ -67,7 +70,8 @@ func (d *daemon) openAudit(context.Context) (err error) {
 }
 
 func (d *daemon) openStore(ctx context.Context) (err error) {
-	d.store, d.stuck, err = openMedium(ctx, d.cfg, d.log)
+	d.store, d.stuck, err = openMedium(ctx, d.cfg, d.older.lock, d.log)
+	d.older.lock = nil // the store's
 	return err
 }
 

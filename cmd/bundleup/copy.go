@@ -57,7 +57,7 @@ func copyStorage(cmd *cobra.Command, cfg configs.Config, from, to string) error 
 		if err := c.Validate(); err != nil {
 			return nil, err
 		}
-		m, _, err := openMedium(ctx, c, log)
+		m, _, err := openMedium(ctx, c, nil, log)
 		return m, err
 	}
 	src, err := open(from)

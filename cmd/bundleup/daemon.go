@@ -38,11 +38,13 @@ type daemon struct {
 	arrivals  *httpd.Arrivals
 	webhook   *httpd.Webhook // nil: none
 	draining  atomic.Bool
+	older     *older // what an older daemon handed over
+	successor successor
 }
 
 // newDaemon builds everything and takes the listening sockets; run serves them.
 func newDaemon(ctx context.Context, cfg configs.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log, arrivals: httpd.NewArrivals(), sockets: &sockets{}, manager: manager{os.Getenv("NOTIFY_SOCKET")}}
+	d := &daemon{cfg: cfg, log: log, arrivals: httpd.NewArrivals(), sockets: &sockets{}, older: &older{}, successor: successor{failed: make(chan struct{}, 1)}, manager: manager{os.Getenv("NOTIFY_SOCKET")}}
 	d.metrics = httpd.NewMetrics(versionLine(), d.sources())
 	for _, step := range []func(context.Context) error{
 		d.inherit, d.openAccounts, d.openAudit, d.openStore, d.openWebhook, d.openTree, d.openServer, d.openWeb, d.listen,
@@ -66,6 +68,7 @@ func (d *daemon) record(e audit.Event) {
 func (d *daemon) close() {
 	closeAll(slices.Concat(d.listeners, d.legacy))
 	d.sockets.close()
+	d.older.close()
 	d.web.close()
 	if d.tree != nil {
 		d.tree.Close()

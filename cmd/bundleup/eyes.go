@@ -47,7 +47,7 @@ func (d *daemon) openWebhook(context.Context) (err error) {
 		URL: c.URL, Source: c.Source, Queue: c.QueueDir(d.cfg.DataDir),
 		Secrets:   func() ([][]byte, error) { return httpd.LoadWebhookSecrets(c.SecretFile) },
 		MaxEvents: c.MaxEvents, MaxBytes: int64(c.MaxBytes), GiveUp: time.Duration(c.GiveUp),
-		Metrics: d.metrics, Log: d.log,
+		Shared: d.shared, Metrics: d.metrics, Log: d.log,
 	})
 	if err != nil {
 		return fmt.Errorf("webhook: %w", err)

@@ -15,8 +15,17 @@ const stopSlack = time.Minute
 // zero value is none.
 type manager struct{ socket string }
 
+// upgradable is what postinst looks for: a daemon that does not say it is ended by
+// SIGUSR2.
+const upgradable = "serving, SIGUSR2 starts a newer one"
+
 // ready says that the daemon accepts connections.
-func (m manager) ready() error { return m.say("READY=1") }
+func (m manager) ready() error { return m.say("READY=1\nSTATUS=" + upgradable) }
+
+// replacedBy says that another process is the service from now on.
+func (m manager) replacedBy(pid int) error {
+	return m.say(fmt.Sprintf("MAINPID=%d\nSTATUS=%s", pid, upgradable))
+}
 
 // stopping says that the daemon ends, and asks for the time that running uploads may
 // take, whatever the unit grants.

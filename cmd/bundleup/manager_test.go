@@ -19,7 +19,8 @@ func TestManager(t *testing.T) {
 		tell func() error
 		want string
 	}{
-		{m.ready, "READY=1"},
+		{m.ready, "READY=1\nSTATUS=serving, SIGUSR2 starts a newer one"},
+		{func() error { return m.replacedBy(42) }, "MAINPID=42\nSTATUS=serving, SIGUSR2 starts a newer one"},
 		{func() error { return m.stopping(time.Hour) }, "STOPPING=1\nSTATUS=running uploads go on\nEXTEND_TIMEOUT_USEC=3660000000"},
 	} {
 		if err := tt.tell(); err != nil {

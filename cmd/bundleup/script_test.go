@@ -273,7 +273,10 @@ func (d *scriptDaemon) follow(r io.Reader, listening chan<- string) {
 		case "listening for operators":
 			d.ops = l.Address
 		case "listening":
-			listening <- l.Address
+			select {
+			case listening <- l.Address:
+			default: // a newer daemon
+			}
 		}
 	}
 	close(listening)

@@ -60,6 +60,9 @@ func serve(ctx context.Context, cfg configs.Config, errw io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv(handoverVar) != "" {
+		log = log.With("pid", os.Getpid()) // two daemons may write to one log
+	}
 	tuneMemory(cfg)
 	d, err := newDaemon(ctx, cfg, log)
 	if err != nil {

@@ -19,7 +19,10 @@ const (
 )
 
 // sockets are listeners that were open before the daemon started.
-type sockets struct{ waiting []net.Listener }
+type sockets struct {
+	waiting []net.Listener
+	spare   bool // what no address asks for is closed: the configuration has changed
+}
 
 // inheritSockets takes what was handed to this process, and only to it.
 func inheritSockets(getenv func(string) string) (*sockets, error) {
@@ -31,18 +34,26 @@ func inheritSockets(getenv func(string) string) (*sockets, error) {
 	if err != nil || n < 0 || n > maxSockets {
 		return s, fmt.Errorf("take sockets: LISTEN_FDS is %q, want 0 to %d", getenv("LISTEN_FDS"), maxSockets)
 	}
+	return s, s.inherit(firstSocket, n)
+}
+
+// inherit takes n sockets, all or none.
+func (s *sockets) inherit(first, n int) error {
 	for i := range n {
-		l, err := inheritSocket(firstSocket + i)
+		l, err := inheritSocket(first + i)
 		if err != nil {
 			s.close()
-			return s, fmt.Errorf("take sockets: %w", err)
+			return fmt.Errorf("take sockets: %w", err)
 		}
 		s.waiting = append(s.waiting, l)
 	}
-	return s, nil
+	return nil
 }
 
 func (d *daemon) inherit(context.Context) (err error) {
+	if d.older, d.sockets, err = inheritOlder(os.Getenv(handoverVar)); err != nil || d.older.ready != nil {
+		return err
+	}
 	d.sockets, err = inheritSockets(os.Getenv)
 	return err
 }
@@ -100,6 +111,9 @@ func sameAddress(a, b *net.TCPAddr) bool {
 
 // done fails where a socket is left: its connections would wait for ever.
 func (s *sockets) done() error {
+	if s.spare {
+		s.close()
+	}
 	if len(s.waiting) == 0 {
 		return nil
 	}

@@ -26,9 +26,13 @@ type tidier interface {
 }
 
 // openMedium opens the store that the configuration names and logs what opening it
-// repaired. stuck is how many uploads could not be.
-func openMedium(ctx context.Context, cfg configs.Config, log *slog.Logger) (m medium, stuck int, err error) {
+// repaired. stuck is how many uploads could not be. lock is that of a disk's root, as
+// an older daemon handed it over, or nil.
+func openMedium(ctx context.Context, cfg configs.Config, lock *os.File, log *slog.Logger) (m medium, stuck int, err error) {
 	if cfg.Storage.Kind == "s3" {
+		if lock != nil {
+			lock.Close()
+		}
 		s, err := openS3(ctx, cfg)
 		if err != nil {
 			return nil, 0, err
@@ -37,7 +41,7 @@ func openMedium(ctx context.Context, cfg configs.Config, log *slog.Logger) (m me
 		logRepair(log, r.Suspended, r.Sealed, r.RolledBack, r.Removed, r.Stuck, r.Err)
 		return s, r.Stuck, nil
 	}
-	s, err := disk.Open(cfg.Storage.Disk.Root, disk.Options{})
+	s, err := disk.Open(cfg.Storage.Disk.Root, disk.Options{Lock: lock})
 	if err != nil {
 		return nil, 0, err
 	}

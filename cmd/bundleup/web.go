@@ -128,6 +128,12 @@ func (w *web) shutdown(ctx context.Context) error {
 	return w.door.Shutdown(ctx)
 }
 
+// closeOps ends the operators' door.
+func (w *web) closeOps() {
+	closeAll(w.opss)
+	w.ops.Close()
+}
+
 // close ends what is left.
 func (w *web) close() {
 	closeAll(w.doors)

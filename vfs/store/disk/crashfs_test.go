@@ -410,6 +410,8 @@ func (f *crashFile) Stat() (fi fs.FileInfo, err error) {
 	return fi, err
 }
 
+func (f *crashFile) Lock() error { return nil }
+
 func (f *crashFile) Close() error { return nil }
 
 // crashInfo describes an inode as it was.

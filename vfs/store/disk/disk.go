@@ -6,6 +6,9 @@
 //	uploads/acme/ID/                  data, aside, name and state of an upload
 //	lock                              held by the daemon that owns the root
 //
+// A root belongs to one daemon. While one process of it takes over from another
+// both have the root open: see Share.
+//
 // What it guarantees: an object is in bundles only when its bytes, its
 // documents and every directory on the way are synced, or, between a crash and
 // the next Open, when the upload's directory holds an intent from which Open
@@ -22,6 +25,7 @@ package disk
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +55,9 @@ var ErrLocked = errors.New("another bundleup is using this directory")
 type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Lock is the root's lock as an older process of the daemon handed it over, see
+	// Store.Share. Open takes it and closes it. Nil: nobody else may have the root.
+	Lock *os.File
 }
 
 // Report counts what Open found and repaired.
@@ -63,19 +70,25 @@ type Report struct {
 	Err        error
 }
 
-// Store implements store.Store, Resumer, Recorder, LargeRecorder, Toucher and
-// Eraser.
+// Store implements store.Store, Resumer, Recorder, LargeRecorder, Toucher, Eraser
+// and Finder.
 type Store struct {
 	files  files
 	now    func() time.Time
 	report Report
+	lock   *os.File    // of the root; nil in tests
 	owned  []io.Closer // the lock and the root, in closing order
 	space  func() (free, size uint64, err error)
-	temps  atomic.Uint64 // numbers the files in tempDir
+	mine   string        // begins the names of this process's files in tempDir
+	temps  atomic.Uint64 // numbers them
+	shared atomic.Bool   // other processes may have the root open; see Share
+
+	// patience is how long Resume waits for another process to let go of an upload.
+	patience time.Duration
 
 	// pruning is read-locked while a record directory is made, filled or
-	// synced, so that it is not removed as empty meanwhile. No other lock is
-	// waited for under it but mu.
+	// synced, so that it is not removed as empty meanwhile, and locked while
+	// shared begins. No other lock is waited for under it but mu.
 	pruning sync.RWMutex
 
 	mu      sync.Mutex // guards what follows; no I/O under it
@@ -90,11 +103,13 @@ type upload struct {
 	open   bool      // a Writer has it
 	half   bool      // a seal must be completed first
 	key    store.Key // of that seal; empty if its intent cannot be read
+	data   io.Closer // of the Writer; nil before it has any
 }
 
 // Open opens the store in the directory root, which it makes if need be, and
 // repairs what a crash left behind; see Report. The root stays locked until
-// Close. The work is proportional to the number of unfinished uploads.
+// Close. The work is proportional to the number of unfinished uploads. With
+// Options.Lock nothing is repaired before Alone.
 func Open(root string, opts Options) (*Store, error) {
 	if err := makeRoot(filepath.Clean(root)); err != nil {
 		return nil, fmt.Errorf("open store %q: %w", root, mark(err))
@@ -103,7 +118,7 @@ func Open(root string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	lock, err := lockRoot(r)
+	lock, err := lockRoot(r, opts.Lock)
 	if err != nil {
 		r.Close()
 		return nil, fmt.Errorf("open store %q: %w", root, err)
@@ -114,7 +129,7 @@ func Open(root string, opts Options) (*Store, error) {
 		r.Close()
 		return nil, fmt.Errorf("open store %q: %w", root, err)
 	}
-	s.owned = []io.Closer{lock, r}
+	s.lock, s.owned = lock, []io.Closer{lock, r}
 	s.space = func() (free, size uint64, err error) { return space(lock) }
 	return s, nil
 }
@@ -122,16 +137,23 @@ func Open(root string, opts Options) (*Store, error) {
 // open builds and repairs a Store on any file layer.
 func open(f files, opts Options) (*Store, error) {
 	s := &Store{
-		files:   f,
-		now:     opts.Now,
-		durable: map[string]struct{}{},
-		uploads: map[store.ID]*upload{},
-		claims:  map[store.Key]*claim{},
+		files:    f,
+		now:      opts.Now,
+		mine:     rand.Text() + ".",
+		patience: patience,
+		durable:  map[string]struct{}{},
+		uploads:  map[store.ID]*upload{},
+		claims:   map[store.Key]*claim{},
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if err := s.repair(); err != nil {
+	s.shared.Store(opts.Lock != nil)
+	err := s.makeLayout()
+	if err == nil && !s.Shared() {
+		s.report, err = s.repair()
+	}
+	if err != nil {
 		return nil, mark(err)
 	}
 	return s, nil
@@ -156,17 +178,37 @@ func makeRoot(dir string) error {
 	return syncAndClose(os.Open(filepath.Dir(dir)))
 }
 
-// lockRoot takes the lock file for this process.
-func lockRoot(r *os.Root) (*os.File, error) {
+// lockRoot takes the lock file for this process, or the lock that was handed over.
+func lockRoot(r *os.Root, handed *os.File) (*os.File, error) {
 	f, err := r.OpenFile(lockName, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, err
+	}
+	if handed != nil {
+		if err := sameFile(f, handed); err != nil {
+			return nil, errors.Join(err, f.Close(), handed.Close())
+		}
+		f.Close()
+		f = handed
 	}
 	if err := lockFile(f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// sameFile reports that a lock of another root was handed over.
+func sameFile(a, b *os.File) error {
+	i, err := a.Stat()
+	if err != nil {
+		return err
+	}
+	j, err := b.Stat()
+	if err == nil && !os.SameFile(i, j) {
+		err = errors.New("the lock that was handed over is another root's")
+	}
+	return err
 }
 
 // Report tells what Open found. It does not change.
@@ -194,10 +236,17 @@ func (s *Store) look(ctx context.Context) (free, size uint64, err error) {
 	return free, size, nil
 }
 
-// Close gives the root free for another process. Writers and Objects must be
-// closed before.
+// Close gives the root free for another process. Writers and Objects should be
+// closed before; what a Writer has open is closed, so that it writes no more.
 func (s *Store) Close() error {
 	var errs []error
+	s.mu.Lock()
+	for _, u := range s.uploads {
+		if u.open && u.data != nil {
+			errs = append(errs, u.data.Close())
+		}
+	}
+	s.mu.Unlock()
 	for _, c := range s.owned {
 		errs = append(errs, c.Close())
 	}
@@ -218,6 +267,7 @@ var (
 	_ store.Recorder = (*Store)(nil)
 	_ store.Toucher  = (*Store)(nil)
 	_ store.Eraser   = (*Store)(nil)
+	_ store.Finder   = (*Store)(nil)
 
 	_ store.LargeRecorder = (*Store)(nil)
 )

@@ -40,6 +40,9 @@ type file interface {
 	io.Closer
 	Stat() (fs.FileInfo, error)
 	Truncate(size int64) error
+	// Lock makes the file this process's until it is closed or the process ends,
+	// or says ErrLocked.
+	Lock() error
 	// Sync makes the file's bytes and attributes durable, SyncData the bytes
 	// and what is needed to read them.
 	Sync() error
@@ -94,5 +97,6 @@ func syncAndClose(f *os.File, err error) error {
 // osFile is a file of the operating system.
 type osFile struct{ *os.File }
 
+func (f osFile) Lock() error                         { return lockFile(f.File) }
 func (f osFile) SyncData() error                     { return syncData(f.File) }
 func (f osFile) Flush(off, n int64, wait bool) error { return flush(f.File, off, n, wait) }

@@ -58,7 +58,7 @@ func (s *Store) openObject(ctx context.Context, key store.Key) (*object, error) 
 		return nil, err
 	}
 	// Asked after the file was found: a seal hides the key before it links.
-	if s.hidden(key) {
+	if s.hidden(key) || s.isSealing(key, fi) {
 		f.Close()
 		return nil, fs.ErrNotExist
 	}
@@ -81,8 +81,9 @@ func (s *Store) List(ctx context.Context, dir store.Key) iter.Seq2[store.Info, e
 			yield(store.Info{}, fmt.Errorf("list %s: %w", dir, err))
 			return
 		}
+		sealing := s.sealingIn(dir)
 		for _, name := range names {
-			info, ok, err := s.infoAt(ctx, dir.Join(name))
+			info, ok, err := s.infoAt(ctx, dir.Join(name), sealing)
 			if err != nil {
 				yield(store.Info{}, fmt.Errorf("list %s: %w", dir, err))
 				return
@@ -95,7 +96,7 @@ func (s *Store) List(ctx context.Context, dir store.Key) iter.Seq2[store.Info, e
 }
 
 // infoAt describes a child; ok is false if it is gone or not to be seen.
-func (s *Store) infoAt(ctx context.Context, key store.Key) (info store.Info, ok bool, err error) {
+func (s *Store) infoAt(ctx context.Context, key store.Key, sealing map[store.Key]fs.FileInfo) (info store.Info, ok bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return store.Info{}, false, err
 	}
@@ -106,7 +107,8 @@ func (s *Store) infoAt(ctx context.Context, key store.Key) (info store.Info, ok 
 	case err != nil:
 		return store.Info{}, false, err
 	}
-	ok = (fi.IsDir() || fi.Mode().IsRegular()) && !s.hidden(key)
+	data := sealing[key]
+	ok = (fi.IsDir() || fi.Mode().IsRegular()) && !s.hidden(key) && (data == nil || !s.files.SameFile(fi, data))
 	return infoOf(key, fi), ok, nil
 }
 

@@ -58,7 +58,7 @@ func (s *Store) StreamRecord(ctx context.Context, key store.Key, name string, wr
 }
 
 func (s *Store) streamRecord(dir, name string, write func(io.Writer) error) error {
-	temp := tempDir + "/" + strconv.FormatUint(s.temps.Add(1), 10)
+	temp := tempDir + "/" + s.mine + strconv.FormatUint(s.temps.Add(1), 10)
 	err := s.streamFile(temp, write)
 	if err == nil {
 		err = s.moveRecord(temp, dir, name)
@@ -150,11 +150,14 @@ func (s *Store) unlinkRecord(dir, name string) error {
 }
 
 // prune removes a record directory that has become empty. That it fails on one
-// that has not, or that its removal is undone by a crash, is fine.
+// that has not, or that its removal is undone by a crash, is fine. Another process
+// may be about to fill the directory: then it stays.
 func (s *Store) prune(dir string) {
 	s.pruning.Lock()
 	defer s.pruning.Unlock()
-	s.files.Remove(dir)
+	if !s.Shared() {
+		s.files.Remove(dir)
+	}
 }
 
 // Records implements store.Recorder.

@@ -1,96 +1,126 @@
 package disk
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"bundleup/vfs/store"
 )
 
-// repair makes the layout and takes up what earlier processes left. It may be
-// cut short and run again at any point.
-func (s *Store) repair() error {
+// makeLayout makes the top of the layout.
+func (s *Store) makeLayout() error {
 	for _, dir := range []string{bundlesDir, recordsDir, uploadsDir, tempDir} {
 		if err := s.makeDirs(dir); err != nil {
 			return err
 		}
 	}
-	if err := s.emptyTemp(); err != nil {
+	return nil
+}
+
+// repair takes up what earlier processes left. It may be cut short and run again at
+// any point. What this process has in its table is left alone.
+func (s *Store) repair() (Report, error) {
+	r := &repair{Store: s}
+	err := r.all()
+	return r.found, err
+}
+
+// repair is one run.
+type repair struct {
+	*Store
+	found Report
+}
+
+func (r *repair) all() error {
+	if err := r.emptyTemp(); err != nil {
 		return err
 	}
-	tenants, err := s.files.ReadDir(uploadsDir)
+	tenants, err := r.files.ReadDir(uploadsDir)
 	if err != nil {
 		return err
 	}
 	for _, t := range tenants {
-		if err := s.repairTenant(t); err != nil {
+		if err := r.tenant(t); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) emptyTemp() error {
-	entries, err := s.files.ReadDir(tempDir)
+func (r *repair) emptyTemp() error {
+	entries, err := r.files.ReadDir(tempDir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := s.files.Remove(tempDir + "/" + e.Name()); err != nil {
+		if strings.HasPrefix(e.Name(), r.mine) {
+			continue
+		}
+		if err := r.files.Remove(tempDir + "/" + e.Name()); err != nil {
 			return err
 		}
-		s.report.Removed++
+		r.found.Removed++
 	}
 	return nil
 }
 
-// repairTenant goes through a directory of uploads. What does not bear an ID
-// as its name is not ours.
-func (s *Store) repairTenant(tenant fs.DirEntry) error {
+// tenant goes through a directory of uploads. What does not bear an ID as its name
+// is not ours.
+func (r *repair) tenant(tenant fs.DirEntry) error {
 	if !tenant.IsDir() {
 		return nil
 	}
-	entries, err := s.files.ReadDir(uploadsDir + "/" + tenant.Name())
+	entries, err := r.files.ReadDir(uploadsDir + "/" + tenant.Name())
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		id := store.ID(e.Name())
-		if !e.IsDir() || id.Check() != nil {
+		u := &upload{tenant: tenant.Name(), open: true}
+		if !e.IsDir() || id.Check() != nil || !r.register(id, u) {
 			continue
 		}
-		if err := s.repairUpload(id, &upload{tenant: tenant.Name()}); err != nil {
+		keep, err := r.upload(id, u)
+		if err != nil || !keep {
+			r.forget(id)
+		}
+		if err != nil {
 			return err
 		}
+		r.giveBack(u)
 	}
 	return nil
 }
 
-// repairUpload completes the upload's seal if there is an intent, keeps it if
-// there is a saved state, and else removes it.
-func (s *Store) repairUpload(id store.ID, u *upload) error {
+// upload completes the upload's seal if there is an intent, keeps it if there is a
+// saved state, and else removes it.
+func (r *repair) upload(id store.ID, u *upload) (keep bool, err error) {
 	dir := uploadDir(u.tenant, id)
-	sealed, err := s.repairSeal(id, u)
+	sealed, err := r.seal(id, u)
 	if sealed || err != nil {
-		return err
+		return false, err
 	}
-	_, err = s.files.Lstat(dir + "/" + stateName)
+	if u.half {
+		return true, nil
+	}
+	_, err = r.files.Lstat(dir + "/" + stateName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		s.report.Removed++
-		return s.removeLitter(dir)
+		r.found.Removed++
+		return false, r.removeLitter(dir)
 	case err != nil:
-		return err
+		return false, err
 	}
-	if _, err := s.readName(dir); err != nil {
-		s.stick(id, u, "", err)
-		return nil
+	if _, err := r.readName(dir); err != nil {
+		r.stick(id, u, "", err)
+		return true, nil
 	}
-	s.report.Suspended++
-	s.register(id, u)
-	return s.tidy(dir)
+	r.found.Suspended++
+	return true, r.tidy(dir)
 }
 
 // removeLitter removes an upload that has no state. That it has none must be
@@ -103,37 +133,42 @@ func (s *Store) removeLitter(dir string) error {
 	return s.removeDir(dir)
 }
 
-// repairSeal says whether the upload is not to be looked at any more: it is
-// sealed now, or its seal is stuck. A stuck one does not keep the store from
-// opening: support can read while the operator makes room.
-func (s *Store) repairSeal(id store.ID, u *upload) (done bool, err error) {
-	in, err := s.readIntent(uploadDir(u.tenant, id), id)
+// seal says whether the upload is sealed now. Its seal may be stuck instead, which
+// does not keep the store from opening: support can read while the operator makes
+// room.
+func (r *repair) seal(id store.ID, u *upload) (done bool, err error) {
+	in, err := r.readIntent(uploadDir(u.tenant, id), id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		s.stick(id, u, "", err)
+		r.stick(id, u, "", err)
+		return false, nil
+	}
+	// Of two seals that were cut short under one key the second goes on although
+	// the first is stuck: one of them has the key, or none.
+	claimed := r.claim(context.Background(), in.Key) == nil
+	err = r.conclude(in)
+	if errors.Is(err, errHalf) {
+		r.stick(id, u, in.Key, err)
+		return false, nil
+	}
+	if claimed {
+		r.release(u, in.Key)
+	}
+	if err == nil {
+		r.found.Sealed++
 		return true, nil
 	}
-	err = s.conclude(in)
-	switch {
-	case err == nil:
-		s.report.Sealed++
-		return true, nil
-	case errors.Is(err, errHalf):
-		s.stick(id, u, in.Key, err)
-		return true, nil
-	}
-	s.report.RolledBack++
+	r.found.RolledBack++
 	return false, nil
 }
 
 // stick keeps an upload aside whose seal cannot be completed now.
-func (s *Store) stick(id store.ID, u *upload, key store.Key, err error) {
-	s.report.Stuck++
-	s.report.Err = errors.Join(s.report.Err, fmt.Errorf("upload %s: %w", id, mark(err)))
-	s.register(id, u)
-	s.setHalf(u, key)
+func (r *repair) stick(id store.ID, u *upload, key store.Key, err error) {
+	r.found.Stuck++
+	r.found.Err = errors.Join(r.found.Err, fmt.Errorf("upload %s: %w", id, mark(err)))
+	r.setHalf(u, key)
 }
 
 func (s *Store) readIntent(dir string, id store.ID) (*intent, error) {
@@ -166,8 +201,8 @@ func (in *intent) check() error {
 }
 
 // tidy removes what is not part of a suspended upload.
-func (s *Store) tidy(dir string) error {
-	entries, err := s.files.ReadDir(dir)
+func (r *repair) tidy(dir string) error {
+	entries, err := r.files.ReadDir(dir)
 	if err != nil {
 		return err
 	}
@@ -176,10 +211,10 @@ func (s *Store) tidy(dir string) error {
 		case dataName, nameName, stateName, asideName, reserveName:
 			continue
 		}
-		if err := s.files.Remove(dir + "/" + e.Name()); err != nil {
+		if err := r.files.Remove(dir + "/" + e.Name()); err != nil {
 			return err
 		}
-		s.report.Removed++
+		r.found.Removed++
 	}
 	return nil
 }

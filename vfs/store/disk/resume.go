@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"maps"
 	"os"
 
 	"bundleup/vfs/store"
@@ -18,7 +17,15 @@ import (
 // told with the size of its data.
 func (s *Store) Suspended(ctx context.Context) iter.Seq2[store.Suspended, error] {
 	return func(yield func(store.Suspended, error) bool) {
-		for id, tenant := range s.idle() {
+		list, err := s.idle(), error(nil)
+		if s.Shared() {
+			list, err = s.everywhere(ctx)
+		}
+		if err != nil {
+			yield(store.Suspended{}, fmt.Errorf("list uploads: %w", err))
+			return
+		}
+		for id, tenant := range list {
 			if err := ctx.Err(); err != nil {
 				yield(store.Suspended{}, fmt.Errorf("list uploads: %w", err))
 				return
@@ -39,7 +46,7 @@ func (s *Store) Suspended(ctx context.Context) iter.Seq2[store.Suspended, error]
 }
 
 // idle is the uploads that no Writer has, with their tenants.
-func (s *Store) idle() iter.Seq2[store.ID, string] {
+func (s *Store) idle() map[store.ID]string {
 	found := map[store.ID]string{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,15 +55,16 @@ func (s *Store) idle() iter.Seq2[store.ID, string] {
 			found[id] = u.tenant
 		}
 	}
-	return maps.All(found)
+	return found
 }
 
 func (s *Store) suspended(id store.ID, dir string) (store.Suspended, error) {
-	name, err := s.readName(dir)
+	// The state first: with it the name is whole.
+	fi, err := s.files.Lstat(dir + "/" + stateName)
 	if err != nil {
 		return store.Suspended{}, err
 	}
-	fi, err := s.files.Lstat(dir + "/" + stateName)
+	name, err := s.readName(dir)
 	if err != nil {
 		return store.Suspended{}, err
 	}
@@ -99,6 +107,7 @@ func (s *Store) resume(ctx context.Context, id store.ID) (*writer, []byte, error
 		err = w.open(off)
 	}
 	if err != nil {
+		w.closeData()
 		s.giveBack(w.up)
 		return nil, nil, err
 	}
@@ -106,33 +115,39 @@ func (s *Store) resume(ctx context.Context, id store.ID) (*writer, []byte, error
 	return w, state, nil
 }
 
-// open opens the data, cut off behind off.
+// open goes on with the data, cut off behind off.
 func (w *writer) open(off int64) error {
-	size, err := w.openData(os.O_RDWR | os.O_APPEND)
+	if w.f == nil {
+		return fmt.Errorf("%w: data is missing", store.ErrState)
+	}
+	size, err := w.dataSize()
 	if err == nil && size < off {
 		err = fmt.Errorf("%w: %d bytes of data, state at %d", store.ErrState, size, off)
 	}
 	if err == nil && size > off {
 		err = w.f.Truncate(off)
 	}
+	if err == nil {
+		w.off, w.pushed = off, off
+	}
+	return err
+}
+
+// openData opens the data and makes it this process's.
+func (w *writer) openData(flag int) error {
+	f, err := w.s.files.OpenFile(w.dir+"/"+dataName, os.O_RDWR|os.O_APPEND|flag)
 	if err != nil {
-		w.closeData()
 		return err
 	}
-	w.off, w.pushed = off, off
+	if err := f.Lock(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	w.setData(f)
 	return nil
 }
 
-func (w *writer) openData(flag int) (size int64, err error) {
-	f, err := w.s.files.OpenFile(w.dir+"/"+dataName, flag)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%w: data is missing", store.ErrState)
-	}
-	if err != nil {
-		return 0, err
-	}
-	w.f = f
-	fi, err := f.Stat()
+func (w *writer) dataSize() (int64, error) {
+	fi, err := w.f.Stat()
 	if err != nil {
 		return 0, err
 	}
@@ -142,26 +157,38 @@ func (w *writer) openData(flag int) (size int64, err error) {
 func (w *writer) closeData() {
 	if w.f != nil {
 		w.f.Close()
+		w.setData(nil)
 	}
 }
 
-// take makes a Writer, without its data, of a suspended upload.
+// take makes a Writer of a suspended upload. Data that is missing is not opened.
 func (s *Store) take(ctx context.Context, id store.ID) (*writer, error) {
 	if err := cmp.Or(ctx.Err(), id.Check()); err != nil {
 		return nil, err
 	}
 	u, err := s.takeUpload(id)
+	if errors.Is(err, fs.ErrNotExist) && s.Shared() {
+		u, err = s.takeElsewhere(id)
+	}
 	if err != nil {
 		return nil, err
 	}
 	w := &writer{s: s, id: id, up: u, dir: uploadDir(u.tenant, id), saved: true, anchored: true}
-	if u.half {
+	err = removed(w.openData(0))
+	if errors.Is(err, ErrLocked) {
+		err = w.awaitData(ctx)
+	}
+	if err == nil && s.Shared() {
+		err = w.lookAgain(ctx)
+	}
+	if err == nil && u.half {
 		err = s.completeHalf(w)
 	}
 	if err == nil {
 		w.name, err = s.readName(w.dir)
 	}
 	if err != nil {
+		w.closeData()
 		s.giveBack(u)
 		return nil, err
 	}
@@ -216,9 +243,7 @@ func (s *Store) completeHalf(w *writer) error {
 func (s *Store) Recover(ctx context.Context, id store.ID) (store.Writer, io.ReadCloser, int64, error) {
 	w, err := s.take(ctx, id)
 	if err == nil {
-		w.off, err = w.openData(os.O_RDWR | os.O_APPEND | os.O_CREATE)
-		w.pushed = w.off
-		if err != nil {
+		if err = w.openWhole(); err != nil {
 			w.closeData()
 			s.giveBack(w.up)
 		}
@@ -232,6 +257,18 @@ func (s *Store) Recover(ctx context.Context, id store.ID) (store.Writer, io.Read
 		return nil, nil, 0, errors.Join(fmt.Errorf("recover upload %s: %w", id, err), w.Close())
 	}
 	return w, &dataReader{io.NewSectionReader(r, 0, w.off), r}, w.off, nil
+}
+
+// openWhole goes on behind all of the data.
+func (w *writer) openWhole() (err error) {
+	if w.f == nil {
+		err = w.openData(os.O_CREATE)
+	}
+	if err == nil {
+		w.off, err = w.dataSize()
+		w.pushed = w.off
+	}
+	return err
 }
 
 // dataReader reads the bytes that were there when it was opened.

@@ -56,6 +56,9 @@ func (w *writer) Seal(ctx context.Context, key store.Key, meta store.Meta) error
 	if err == nil {
 		err = w.seal(ctx, key, meta)
 	}
+	if errors.Is(err, store.ErrExist) {
+		err = errors.Join(err, w.s.awaitSeal(ctx, key))
+	}
 	return w.wrap("seal", err)
 }
 

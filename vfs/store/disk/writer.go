@@ -74,7 +74,7 @@ func (s *Store) create(ctx context.Context, id store.ID, name store.Key) (*write
 	if name == "" {
 		return nil, errors.New("name is the root")
 	}
-	tenant, _, _ := strings.Cut(string(name), "/")
+	tenant := tenantOf(name)
 	w := &writer{s: s, id: id, name: name, up: &upload{tenant: tenant, open: true}}
 	w.dir = uploadDir(tenant, id)
 	if !s.register(id, w.up) {
@@ -99,8 +99,26 @@ func (w *writer) make() error {
 		w.s.files.Remove(w.dir)
 		return err
 	}
-	w.f = f
+	// Another process looks at uploads that have a state, and this one has none.
+	if err := f.Lock(); err != nil {
+		return errors.Join(err, f.Close(), w.s.removeDir(w.dir))
+	}
+	w.setData(f)
 	return nil
+}
+
+// setData makes f the writer's data.
+func (w *writer) setData(f file) {
+	w.f = f
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.up.data = f
+}
+
+// tenantOf is the first component of a key.
+func tenantOf(key store.Key) string {
+	tenant, _, _ := strings.Cut(string(key), "/")
+	return tenant
 }
 
 func uploadDir(tenant string, id store.ID) string {
@@ -300,7 +318,7 @@ func (w *writer) Close() error {
 	}
 	err := w.end()
 	w.s.mu.Lock()
-	w.up.open = false
+	w.up.open, w.up.data = false, nil
 	w.s.mu.Unlock()
 	return w.wrap("close", err)
 }

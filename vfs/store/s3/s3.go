@@ -22,7 +22,7 @@
 // under another name than the parts were sent for copies within S3.
 //
 // It needs these permissions: s3:PutObject, GetObject, AbortMultipartUpload,
-// ListMultipartUploadParts, ListBucket, ListBucketMultipartUploads, and
+// ListBucket, ListBucketMultipartUploads, and
 // DeleteObject on uploads/, pending/, probe/ and records/; on bundles/ only where
 // bundles are removed, or sealed under another name.
 package s3

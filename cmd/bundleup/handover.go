@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"bundleup/vfs/store/disk"
+)
+
+// At SIGUSR2 a daemon starts a newer one, of the program that is installed now, with
+// the same arguments. The newer one inherits the listening sockets, the lock of the
+// disk and a pipe that tells when the older one has ended, however; it says by another
+// pipe that it serves. From then on the older one accepts nobody and ends what it has
+// begun. If the newer one does not come up the older one goes on.
+
+// handoverVar tells a daemon what it inherits; see older.
+const handoverVar = "BUNDLEUP_HANDOVER"
+
+const (
+	// handoverWait is how long a newer daemon may take until it serves.
+	handoverWait = 2 * time.Minute
+	// maxOlder bounds the daemons that still end their uploads.
+	maxOlder = 8
+	// settleAgain is between two tries to take up what an older daemon left.
+	settleAgain = 10 * time.Second
+)
+
+// sharer is a medium that daemons of two generations use at once, and no others.
+type sharer interface {
+	Share() *os.File
+	Shared() bool
+	Alone(known func() error) (disk.Report, error)
+}
+
+// shared says that an older or a newer daemon uses the same files now.
+func (d *daemon) shared() bool {
+	s, ok := d.store.(sharer)
+	return ok && s.Shared() || len(d.older.alive) > 0 && !d.older.ended.Load() || d.successor.serves.Load()
+}
+
+// older is what the daemon before this one handed over; all nil if there is none.
+type older struct {
+	ready *os.File    // to be written to and closed
+	alive []*os.File  // of each that has not ended: ends with it
+	lock  *os.File    // of the disk; nil: it has none
+	ended atomic.Bool // all of them have
+}
+
+// inheritOlder takes what is handed over: "PID ALIVE LOCK SOCKETS", the daemon that did
+// it and how many of each. The descriptors are in this order, behind ready.
+func inheritOlder(value string) (*older, *sockets, error) {
+	o, s := &older{}, &sockets{spare: true}
+	if value == "" {
+		return o, s, nil
+	}
+	os.Unsetenv(handoverVar)
+	var pid, alive, lock, n int
+	if _, err := fmt.Sscanf(value, "%d %d %d %d", &pid, &alive, &lock, &n); err != nil {
+		return o, s, fmt.Errorf("take over: %s is %q", handoverVar, value)
+	}
+	if pid != os.Getppid() || min(alive, lock, n) < 0 || alive > maxOlder || lock > 1 || n > maxSockets {
+		return o, s, fmt.Errorf("take over: %s is %q: it was not handed to this process", handoverVar, value)
+	}
+	fd := firstSocket
+	next := func(name string) *os.File {
+		fd++
+		syscall.CloseOnExec(fd - 1)
+		return os.NewFile(uintptr(fd-1), name)
+	}
+	o.ready = next("ready")
+	for range alive {
+		// So that reading it can be given up.
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			return o, s, fmt.Errorf("take over: %w", err)
+		}
+		o.alive = append(o.alive, next("alive"))
+	}
+	if lock == 1 {
+		o.lock = next("lock")
+	}
+	return o, s, s.inherit(fd, n)
+}
+
+// tell says that this daemon serves.
+func (o *older) tell() error {
+	_, err := io.WriteString(o.ready, "ready\n")
+	return errors.Join(err, o.ready.Close())
+}
+
+// wait returns when all older daemons have ended, or ctx is done.
+func (o *older) wait(ctx context.Context) error {
+	for _, f := range o.alive {
+		stop := context.AfterFunc(ctx, func() { f.SetReadDeadline(time.Unix(1, 0)) })
+		_, err := f.Read(make([]byte, 1)) // nothing is ever written
+		stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("wait for older daemons: %v", err)
+		}
+	}
+	return nil
+}
+
+// close closes what nobody took.
+func (o *older) close() {
+	for _, f := range append(slices.Clone(o.alive), o.ready, o.lock) {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// successor is what this daemon knows of the one after it.
+type successor struct {
+	mu     sync.Mutex // held while one is started, or the disk is taken over
+	serves atomic.Bool
+	failed chan struct{} // has an element when one did not come up
+	alive  *os.File      // closed by the end of this process alone
+}
+
+// settle takes up what older daemons left once they have ended, and what a newer one
+// left that did not come up.
+func (d *daemon) settle(ctx context.Context) {
+	if err := d.older.wait(ctx); err != nil {
+		if ctx.Err() == nil {
+			d.log.Error("what older daemons leave is not taken up before the next start", "err", err)
+		}
+		return
+	}
+	d.older.ended.Store(true)
+	for {
+		if err := d.takeOver(ctx); err != nil {
+			d.log.Error("what an older daemon left is not taken up yet", "err", err)
+			if !sleep(ctx, settleAgain) {
+				return
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.successor.failed:
+		}
+	}
+}
+
+// takeOver makes this daemon the only one on its disk.
+func (d *daemon) takeOver(ctx context.Context) error {
+	d.successor.mu.Lock()
+	defer d.successor.mu.Unlock()
+	if d.successor.serves.Load() {
+		return nil
+	}
+	if s, ok := d.store.(sharer); ok && s.Shared() {
+		r, err := s.Alone(func() error { return d.tree.Reload(ctx) })
+		if err != nil {
+			return err
+		}
+		logRepair(d.log, r.Suspended, r.Sealed, r.RolledBack, r.Removed, r.Stuck, r.Err)
+	}
+	if d.webhook != nil {
+		return d.webhook.Look()
+	}
+	return nil
+}
+
+// handOver starts a newer daemon and returns when it serves.
+func (d *daemon) handOver(ctx context.Context) (pid int, err error) {
+	d.successor.mu.Lock()
+	defer d.successor.mu.Unlock()
+	if err := d.replaceable(); err != nil {
+		return 0, err
+	}
+	s, ok := d.store.(sharer)
+	var lock *os.File
+	if ok {
+		lock = s.Share()
+	}
+	if pid, err = d.startNewer(ctx, lock); err == nil {
+		d.successor.serves.Store(true)
+		return pid, nil
+	}
+	d.successor.alive.Close()
+	if ok {
+		select {
+		case d.successor.failed <- struct{}{}:
+		default:
+		}
+	}
+	return 0, err
+}
+
+// replaceable reports why no newer daemon can serve beside this one.
+func (d *daemon) replaceable() error {
+	switch {
+	case os.Getpid() == 1:
+		return errors.New("this is process 1, with which all others end: replace the container")
+	case d.cfg.Storage.Kind == "s3" && d.cfg.Storage.S3.SingleNode:
+		return errors.New("storage.s3.single_node promises that there is one daemon: restart it")
+	case len(d.older.alive) >= maxOlder:
+		return fmt.Errorf("%d older daemons have not ended yet", maxOlder)
+	}
+	return nil
+}
+
+// startNewer starts the newer daemon. What fails leaves nothing of it.
+func (d *daemon) startNewer(ctx context.Context, lock *os.File) (pid int, err error) {
+	alive, keep, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer alive.Close()
+	d.successor.alive = keep
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer ready.Close()
+	defer tell.Close()
+	listening, err := d.duplicates()
+	defer closeFiles(listening)
+	if err != nil {
+		return 0, err
+	}
+	cmd, err := newerCommand()
+	if err != nil {
+		return 0, err
+	}
+	cmd.ExtraFiles = append(append([]*os.File{tell}, d.older.alive...), alive)
+	locks := 0
+	if lock != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, lock)
+		locks = 1
+	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, listening...)
+	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d %d %d %d", handoverVar, os.Getpid(), len(d.older.alive)+1, locks, len(listening)))
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("start the newer daemon: %w", err)
+	}
+	tell.Close()
+	if err := awaitReady(ctx, ready); err != nil {
+		cmd.Process.Kill()
+		return 0, errors.Join(err, cmd.Wait())
+	}
+	pid = cmd.Process.Pid
+	return pid, cmd.Process.Release()
+}
+
+// newerCommand is this command line, with the program that is installed now.
+func newerCommand() (*exec.Cmd, error) {
+	program := os.Args[0]
+	if !strings.ContainsRune(program, filepath.Separator) {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LISTEN_") })
+	return &exec.Cmd{Path: program, Args: os.Args, Env: env, Stdout: os.Stdout, Stderr: os.Stderr}, nil
+}
+
+// awaitReady waits for the newer daemon's word.
+func awaitReady(ctx context.Context, ready *os.File) error {
+	if err := ready.SetReadDeadline(time.Now().Add(handoverWait)); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { ready.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	word := make([]byte, 1)
+	_, err := ready.Read(word)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return errors.New("the newer daemon was not waited for: this one is stopping")
+	case errors.Is(err, io.EOF):
+		return errors.New("the newer daemon ended before it served")
+	}
+	return fmt.Errorf("the newer daemon does not serve: %w", err)
+}
+
+// duplicates are the sockets as files to be inherited.
+func (d *daemon) duplicates() (list []*os.File, err error) {
+	for _, l := range slices.Concat(d.listeners, d.legacy, d.web.doors, d.web.opss) {
+		t, ok := l.(*net.TCPListener)
+		if !ok {
+			return list, fmt.Errorf("socket %s cannot be handed over", l.Addr())
+		}
+		f, err := t.File()
+		if err != nil {
+			return list, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+func closeFiles(list []*os.File) {
+	for _, f := range list {
+		f.Close()
+	}
+}
