@@ -89,7 +89,7 @@ func indexStored(cmd *cobra.Command, file string, names []string) error {
 	if err != nil {
 		return err
 	}
-	m, _, err := openMedium(cmd.Context(), cfg, slog.New(slog.DiscardHandler))
+	m, _, err := openMedium(cmd.Context(), cfg, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
