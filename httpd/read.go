@@ -20,7 +20,7 @@ type item struct {
 	Name    string    `json:"name"`
 	Type    string    `json:"type"` // directory, file, link
 	Size    int64     `json:"size"` // bytes; 0 for a directory
-	ModTime time.Time `json:"mtime"`
+	ModTime time.Time `json:"mtime,omitzero"`
 }
 
 func itemOf(i fs.FileInfo) item {
@@ -51,15 +51,18 @@ func contents(q *request) error {
 	return q.read("/"+name[:at]+".d"+name[at:], "application/octet-stream")
 }
 
+// receiptType is the content type of receipts.
+const receiptType = "application/json"
+
 // receipts is GET /receipts/NAME.tgz.json: a customer's receipts, or with the
 // tenant in front, for support.
 func receipts(q *request) error {
 	name := q.PathValue("name")
 	if q.account.Tenant != "" {
-		return q.read(path.Join("/receipts", name), "application/json")
+		return q.read(path.Join("/receipts", name), receiptType)
 	}
 	tenant, rel, _ := strings.Cut(name, "/")
-	return q.read(path.Join("/", tenant, "receipts", rel), "application/json")
+	return q.read(path.Join("/", tenant, "receipts", rel), receiptType)
 }
 
 // read answers with what the name is: a listing or a content.
@@ -85,7 +88,11 @@ func (q *request) read(name, contentType string) error {
 	}
 	h.Set("Content-Type", contentType)
 	h.Set("ETag", fmt.Sprintf(`"%x-%x"`, i.Size(), i.ModTime().UnixNano()))
-	h.Set("Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(path.Base(name)))
+	disposition := "attachment"
+	if contentType == receiptType {
+		disposition = "inline" // a person reads it where he is
+	}
+	h.Set("Content-Disposition", disposition+"; filename*=UTF-8''"+url.PathEscape(path.Base(name)))
 	http.ServeContent(&timedWriter{q.w, http.NewResponseController(q.w), q.server.cfg.Limits.Stall}, q.Request, "", i.ModTime(), io.NewSectionReader(f, 0, i.Size()))
 	return nil
 }
@@ -149,11 +156,19 @@ func parseFilter(v url.Values) (filter, error) {
 			continue
 		}
 		var err error
-		if *t, err = time.Parse(time.RFC3339, s); err != nil {
-			return f, fmt.Errorf("%s: want a time like 2006-01-02T15:04:05Z", key)
+		if *t, err = parseTime(s); err != nil {
+			return f, fmt.Errorf("%s: want a time like 2006-01-02T15:04:05Z or a day like 2006-01-02", key)
 		}
 	}
 	return f, nil
+}
+
+// parseTime reads a time (RFC 3339), or a day, which begins at midnight UTC.
+func parseTime(s string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return t, nil
+	}
+	return time.Parse(time.RFC3339, s)
 }
 
 // takes reports whether a listing shows i. Directories are shown whatever their

@@ -12,9 +12,10 @@ var routes = map[string]handler{
 	"GET /inside/{name...}":     contents,
 	"GET /receipts/{name...}":   receipts,
 
-	"GET /search/{name...}": search,
-	"GET /about/{name...}":  about,
-	"GET /arrivals":         arrivals,
+	"GET /search/{name...}":  search,
+	"GET /about/{name...}":   about,
+	"GET /biggest/{name...}": biggest,
+	"GET /arrivals":          arrivals,
 
 	"POST /tus/{$}":                tus(tusCreate),
 	"HEAD /tus/{size}/{name...}":   tus(tusHead),
