@@ -70,8 +70,7 @@ func (q *request) command(name string, args ...string) error {
 		return err
 	}
 	q.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	control := http.NewResponseController(q.w)
-	out := &flushed{timedWriter{q.w, control, q.server.cfg.Limits.Stall}}
+	out := &flushed{*q.out()}
 	var complaints strings.Builder
 	// Its status would say what the text says.
 	_ = q.server.commands.Run(q.Context(), q.view, inside.IO{Out: out, Err: &bounded{&complaints, maxComplaints}}, name, args)

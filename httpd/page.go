@@ -80,6 +80,10 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = s.begin(w, user, secret, account)
 	}
+	if wait, ok := asWait(err); ok {
+		s.rendered(w, showLogin(w, wait.problem(w).Status, wait.Error()+"."))
+		return
+	}
 	if err != nil {
 		s.refused(r, user, err)
 		s.rendered(w, showLogin(w, http.StatusForbidden, "Name or secret is wrong."))

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"bundleup/auth"
 	"bundleup/vfs"
 )
 
@@ -78,6 +80,11 @@ func (q *request) read(name, contentType string) error {
 	if q.Method == http.MethodHead && q.account.Tenant != "" {
 		return q.offset(i)
 	}
+	leave, err := q.seat()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	f, err := q.view.Open(q.Context(), name)
 	if err != nil {
 		return err
@@ -93,7 +100,7 @@ func (q *request) read(name, contentType string) error {
 		disposition = "inline" // a person reads it where he is
 	}
 	h.Set("Content-Disposition", disposition+"; filename*=UTF-8''"+url.PathEscape(path.Base(name)))
-	http.ServeContent(&timedWriter{q.w, http.NewResponseController(q.w), q.server.cfg.Limits.Stall}, q.Request, "", i.ModTime(), io.NewSectionReader(f, 0, i.Size()))
+	http.ServeContent(q.out(), q.Request, "", i.ModTime(), io.NewSectionReader(f, 0, i.Size()))
 	return nil
 }
 
@@ -113,16 +120,33 @@ func (q *request) offset(i fs.FileInfo) error {
 	return nil
 }
 
-// timedWriter is a ResponseWriter whose peer must take every piece in time.
+// timedWriter is a ResponseWriter at the account's bandwidth, whose peer must take
+// every piece in time.
 type timedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
+	ctx     context.Context
+	pace    *auth.Pace
 }
 
-func (t *timedWriter) Write(p []byte) (int, error) {
-	_ = t.control.SetWriteDeadline(time.Now().Add(t.stall)) // a writer without deadlines, as in tests
-	return t.ResponseWriter.Write(p)
+// out is where content is written to.
+func (q *request) out() *timedWriter {
+	return &timedWriter{q.w, http.NewResponseController(q.w), q.server.cfg.Limits.Stall, q.Context(), q.pace}
+}
+
+func (t *timedWriter) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		chunk := t.pace.Chunk(p[n:])
+		if err = t.pace.Sent(t.ctx, len(chunk)); err != nil {
+			break
+		}
+		_ = t.control.SetWriteDeadline(time.Now().Add(t.stall)) // a writer without deadlines, as in tests
+		var done int
+		done, err = t.ResponseWriter.Write(chunk)
+		n += done
+	}
+	return n, err
 }
 
 // filter is what the query of a listing asks for.

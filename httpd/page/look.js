@@ -14,16 +14,15 @@ export function viewer() {
   if (!view) return;
   const url = view.dataset.url, total = Number(view.dataset.size);
   const where = document.getElementById("where"), slider = document.getElementById("at");
-  let at = 0, end = 0, turn = 0;
+  let at = 0, end = 0, turn = new AbortController();
   async function show(offset, exact) {
-    const mine = ++turn;
+    turn.abort(); // somebody went on
+    turn = new AbortController();
     if (total === 0) { where.textContent = "The file is empty."; return; }
     const from = Math.max(0, Math.min(offset, total - 1));
-    const r = await fetch(url, { headers: { Range: "bytes=" + from + "-" + (Math.min(from + viewed, total) - 1) } });
-    if (mine !== turn) return; // somebody went on
+    const r = await fetch(url, { headers: { Range: "bytes=" + from + "-" + (Math.min(from + viewed, total) - 1) }, signal: turn.signal });
     if (!r.ok) { view.textContent = (await problem(r)).message; return; }
     const bytes = new Uint8Array(await r.arrayBuffer());
-    if (mine !== turn) return;
     const skip = exact || from === 0 ? 0 : bytes.indexOf(newline) + 1;
     const last = from + bytes.length < total ? bytes.lastIndexOf(newline) + 1 : bytes.length;
     at = from + skip;
@@ -41,7 +40,7 @@ export function viewer() {
     view.append(marked ? (cut < 0 ? "" : text.slice(cut)) : text);
     view.scrollTop = 0;
   }
-  const go = (offset, exact) => show(offset, exact).catch(() => { where.textContent = "The connection is lost."; });
+  const go = (offset, exact) => show(offset, exact).catch(e => { if (e.name !== "AbortError") where.textContent = "The connection is lost."; });
   const on = (id, f) => document.getElementById(id).addEventListener("click", f);
   on("first", () => go(0));
   on("back", () => go(at - viewed));
