@@ -65,17 +65,24 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		s.forwarded(r)
 		s.wg.Add(1)
 		defer s.wg.Done()
-		select {
-		case s.turns <- struct{}{}:
-			defer func() { <-s.turns }()
-		default:
-			h.Set("Retry-After", "5")
-			writeProblem(w, problem{Status: http.StatusServiceUnavailable, Title: "the server is busy: try again in a few seconds"})
-			return
-		}
-		defer s.recovered(w, r)
-		next.ServeHTTP(w, r)
+		in := s.receive(w, r)
+		s.inTurn(w, r, next)
+		in.drain()
 	})
+}
+
+// inTurn answers a request if not too many are running.
+func (s *Server) inTurn(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+	default:
+		w.Header().Set("Retry-After", "5")
+		writeProblem(w, problem{Status: http.StatusServiceUnavailable, Title: "the server is busy: try again in a few seconds"})
+		return
+	}
+	defer s.recovered(w, r)
+	next.ServeHTTP(w, r)
 }
 
 // recovered answers a panic of ours; http.ErrAbortHandler is a wish.
