@@ -21,7 +21,7 @@ type incoming struct {
 	io.ReadCloser
 	control      *http.ResponseController
 	header       http.Header // of the answer
-	expects      bool // the client waits to be asked for the body
+	expects      bool        // the client waits to be asked for the body
 	began, ended bool
 }
 

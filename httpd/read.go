@@ -220,11 +220,17 @@ type page struct {
 	Next string `json:"next,omitempty"`
 }
 
-// list answers with what is in a directory.
+// list answers with what is in a directory, or in that of a case in it.
 func (q *request) list(dir string) error {
 	f, err := parseFilter(q.URL.Query())
 	if err != nil {
 		return &problem{Status: http.StatusBadRequest, Title: err.Error()}
+	}
+	if c := q.URL.Query().Get("case"); c != "" {
+		if strings.Contains(c, "/") {
+			return &problem{Status: http.StatusBadRequest, Title: "case: it is one name"}
+		}
+		dir = path.Join(dir, c)
 	}
 	out := page{Entries: []item{}}
 	for i, err := range q.view.List(q.Context(), dir) {

@@ -203,8 +203,8 @@ func form(q *request) error {
 // choose it: sos(1) sends sosreport-X.tar.gz.
 func formName(file string) string {
 	name := path.Base("/" + strings.ReplaceAll(file, `\`, "/"))
-	if stem, ok := strings.CutSuffix(name, ".tar.gz"); ok {
-		return stem + ".tgz"
+	if stem := len(name) - len(".tar.gz"); stem > 0 && strings.EqualFold(name[stem:], ".tar.gz") {
+		return name[:stem] + ".tgz"
 	}
 	return name
 }

@@ -139,6 +139,7 @@ func TestForm(t *testing.T) {
 	b := tgz(t, 3000, 1)
 	w.want("form", send("file", `C:\logs\diag.tgz`, b), 201, `"stored_as": "diag.tgz"`)
 	w.want("sos", send("file", "sosreport-web1-2026.tar.gz", b), 201, `"stored_as": "sosreport-web1-2026.tgz"`)
+	w.want("as Windows writes it", send("file", "DIAG.TAR.GZ", b), 201, `"stored_as": "DIAG.tgz"`)
 	w.want("junk", send("file", "junk.tgz", []byte("no bundle at all, whatever")), 422)
 	w.want("other field", send("upload", "diag.tgz", b), 400, "no field file")
 	w.want("no form", w.do("acme", "POST", "/bundles", bytes.NewReader(b)), 400)
