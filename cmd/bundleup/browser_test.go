@@ -196,7 +196,7 @@ func (s *site) customer(p *tab) {
 	}
 	p.until("document.getElementById('sent').innerText.includes('junk-" + kind + ".tgz')")
 	p.eval("(() => { const d = new DataTransfer(); d.items.add(new File(['zip'], 'dropped.zip')); document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer: d, bubbles: true, cancelable: true})); })()", new(any))
-	p.sees("bundle names end in .tgz: put dropped.zip dropped.tgz")
+	p.sees("bundle names end in .tgz: pack the files with tar czf")
 	p.fits("customer with uploads")
 	p.quiet("status of 422", "status of 400") // the refusals
 	p.shot("customer")
