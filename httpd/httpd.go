@@ -88,7 +88,7 @@ type Limits struct {
 	PerAccount int
 	// Connections is how many may be open at once, default 512, and
 	// ConnectionsPerSource how many of one IPv4 address or IPv6 /64, default 64,
-	// unless BehindTLS. More are closed.
+	// unless BehindTLS or with Balancers. More are closed.
 	Connections, ConnectionsPerSource int
 }
 
