@@ -187,6 +187,8 @@ type HTTP struct {
 	// Plain allows HTTP without a certificate on more than loopback: behind a
 	// balancer that has one.
 	Plain bool `yaml:"plain" mapstructure:"plain"`
+	// Balancers are networks whose X-Forwarded-For header names the client.
+	Balancers []string `yaml:"balancers" mapstructure:"balancers"`
 }
 
 // Metrics is the operator's door: /metrics, /healthz, /readyz, without a login.
@@ -246,7 +248,7 @@ func Default() Config {
 				Min: seconds(15), Max: seconds(600), Sources: 65_536,
 			},
 		},
-		HTTP: HTTP{Listen: []string{}}, Metrics: Metrics{Listen: []string{}},
+		HTTP: HTTP{Listen: []string{}, Balancers: []string{}}, Metrics: Metrics{Listen: []string{}},
 		Webhook: Webhook{Source: "bundleup", MaxEvents: 10_000, MaxBytes: 64 << 20, GiveUp: Duration(3 * day)},
 		Log:     Log{Level: "info", Format: "auto"},
 	}

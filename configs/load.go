@@ -188,6 +188,9 @@ func (c *Config) validateAddresses() error {
 	if _, err := Networks("ssh.balancers", c.SSH.Balancers); err != nil {
 		return err
 	}
+	if _, err := Networks("http.balancers", c.HTTP.Balancers); err != nil {
+		return err
+	}
 	_, err := Networks("limits.exempt", c.Limits.Exempt)
 	return err
 }

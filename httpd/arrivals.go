@@ -141,7 +141,6 @@ func (q *request) tell(a arrival) error {
 	if err != nil {
 		return err
 	}
-	w := &timedWriter{q.w, http.NewResponseController(q.w), q.server.cfg.Limits.Stall}
-	_, err = fmt.Fprintf(w, "data: %s\n\n", doc)
+	_, err = fmt.Fprintf(q.out(), "data: %s\n\n", doc)
 	return err
 }

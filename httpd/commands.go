@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -13,16 +14,17 @@ import (
 // it.
 const maxOutput = 16 << 20
 
-// search is GET /search/PATH?q=REGEXP&i=1&F=1 for support: what grep finds in a
+// search is GET /search/PATH?q=REGEXP&i=1&F=1&b=1 for support: what grep finds in a
 // bundle, a directory in it, or a whole tenant, as text, while it is being found. A
-// bundle is searched inside.
+// bundle is searched inside. A line says file, line number and, with b, the byte it
+// begins at.
 func search(q *request) error {
 	pattern := q.URL.Query().Get("q")
 	if pattern == "" {
 		return &problem{Status: http.StatusBadRequest, Title: "q is needed: what to search for, a regular expression (RE2)"}
 	}
-	args := []string{"-n"}
-	for _, flag := range []string{"i", "F"} {
+	args := []string{"-n", "-H"}
+	for _, flag := range []string{"i", "F", "b"} {
 		if q.URL.Query().Get(flag) != "" {
 			args = append(args, "-"+flag)
 		}
@@ -34,19 +36,41 @@ func search(q *request) error {
 // the top, and the biggest files.
 func about(q *request) error { return q.command("info", "--", "/"+q.PathValue("name")) }
 
+// maxBiggest is how many files biggest lists.
+const maxBiggest = 20
+
+// biggest is GET /biggest/TENANT/X.tgz for support: the biggest files inside.
+func biggest(q *request) error {
+	if q.account.Role != auth.Support {
+		return errOnlySupport
+	}
+	list, err := inside.Biggest(q.Context(), q.view, "/"+q.PathValue("name"), maxBiggest)
+	if err != nil {
+		return err
+	}
+	out := page{Entries: []item{}}
+	for _, f := range list {
+		out.Entries = append(out.Entries, item{Name: strings.ToValidUTF8(f.Name, "\uFFFD"), Type: "file", Size: f.Size})
+	}
+	q.w.Header().Set("Content-Type", "application/json")
+	return ignore(json.NewEncoder(q.w).Encode(out))
+}
+
+// errOnlySupport refuses customers.
+var errOnlySupport = &problem{Status: http.StatusForbidden, Title: "only support looks into bundles"}
+
 // command answers with what a command writes. What it complains of follows, for
 // the status was sent before.
 func (q *request) command(name string, args ...string) error {
 	if q.account.Role != auth.Support {
-		return &problem{Status: http.StatusForbidden, Title: "only support looks into bundles"}
+		return errOnlySupport
 	}
 	target := args[len(args)-1]
 	if _, err := q.view.Stat(q.Context(), target); err != nil {
 		return err
 	}
 	q.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	control := http.NewResponseController(q.w)
-	out := &flushed{timedWriter{q.w, control, q.server.cfg.Limits.Stall}}
+	out := &flushed{*q.out()}
 	var complaints strings.Builder
 	// Its status would say what the text says.
 	_ = q.server.commands.Run(q.Context(), q.view, inside.IO{Out: out, Err: &bounded{&complaints, maxComplaints}}, name, args)

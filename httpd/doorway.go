@@ -26,7 +26,7 @@ var perSource = auth.Sources{IPv4: 32, IPv6: 64}
 // bounded bounds l. Behind a balancer every connection has its source.
 func (s *Server) bounded(l net.Listener) net.Listener {
 	d := &doorway{Listener: l, most: s.cfg.Limits.Connections, each: s.cfg.Limits.ConnectionsPerSource, sources: make(map[netip.Prefix]int)}
-	if s.cfg.BehindTLS {
+	if s.cfg.BehindTLS || len(s.cfg.Balancers) > 0 {
 		d.each = 0
 	}
 	return d

@@ -15,15 +15,17 @@ func TestDoorwayIsBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits Limits
 		behind bool
+		known  []netip.Prefix
 		want   int
 	}{
-		"all":               {Limits{Connections: 3, ConnectionsPerSource: 9}, false, 3},
-		"source":            {Limits{Connections: 9, ConnectionsPerSource: 2}, false, 2},
-		"behind a balancer": {Limits{Connections: 3, ConnectionsPerSource: 1}, true, 3},
+		"all":                {Limits{Connections: 3, ConnectionsPerSource: 9}, false, nil, 3},
+		"source":             {Limits{Connections: 9, ConnectionsPerSource: 2}, false, nil, 2},
+		"behind a balancer":  {Limits{Connections: 3, ConnectionsPerSource: 1}, true, nil, 3},
+		"behind a known one": {Limits{Connections: 3, ConnectionsPerSource: 1}, false, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			s, err := New(Config{View: w.tree.View, Auth: w.auth, Limits: c.limits, BehindTLS: c.behind})
+			s, err := New(Config{View: w.tree.View, Auth: w.auth, Limits: c.limits, BehindTLS: c.behind, Balancers: c.known})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -49,6 +50,11 @@ type Config struct {
 	// Refused is told of each login that failed, for the audit trail. The user
 	// name is Printable. Nil: nobody is.
 	Refused func(remote, user string)
+	// Guard is shared with the other doors: sources that are shut out, and what an
+	// account may have at once. Nil: nothing is counted.
+	Guard *auth.Guard
+	// Balancers are networks whose X-Forwarded-For names the client.
+	Balancers []netip.Prefix
 	// BehindTLS says that browsers reach a plain server through a balancer that
 	// speaks HTTPS.
 	BehindTLS bool
@@ -77,17 +83,20 @@ type Limits struct {
 	Stall    time.Duration // between two pieces of a body, or to take a piece of an answer; default 2 m
 	Idle     time.Duration // between two requests of a connection; default 2 m
 	Requests int           // running at once; more are told to come back; default 512
+	// PerAccount is how many transfers an account may have at once that has no limit
+	// of its own; default 64.
+	PerAccount int
 	// Connections is how many may be open at once, default 512, and
 	// ConnectionsPerSource how many of one IPv4 address or IPv6 /64, default 64,
-	// unless BehindTLS. More are closed.
+	// unless BehindTLS or with Balancers. More are closed.
 	Connections, ConnectionsPerSource int
 }
 
 // DefaultLimits are used for what is not set.
-var DefaultLimits = Limits{Header: 10 * time.Second, Stall: 2 * time.Minute, Idle: 2 * time.Minute, Requests: 512, Connections: 512, ConnectionsPerSource: 64}
+var DefaultLimits = Limits{Header: 10 * time.Second, Stall: 2 * time.Minute, Idle: 2 * time.Minute, Requests: 512, PerAccount: 64, Connections: 512, ConnectionsPerSource: 64}
 
 func (l *Limits) complete() error {
-	if l.Header < 0 || l.Stall < 0 || l.Idle < 0 || l.Requests < 0 || l.Connections < 0 || l.ConnectionsPerSource < 0 {
+	if l.Header < 0 || l.Stall < 0 || l.Idle < 0 || l.Requests < 0 || l.PerAccount < 0 || l.Connections < 0 || l.ConnectionsPerSource < 0 {
 		return errors.New("limits must not be negative")
 	}
 	for _, f := range []struct{ p, d *time.Duration }{
@@ -99,7 +108,7 @@ func (l *Limits) complete() error {
 	}
 	for _, f := range []struct{ p, d *int }{
 		{&l.Requests, &DefaultLimits.Requests}, {&l.Connections, &DefaultLimits.Connections},
-		{&l.ConnectionsPerSource, &DefaultLimits.ConnectionsPerSource},
+		{&l.ConnectionsPerSource, &DefaultLimits.ConnectionsPerSource}, {&l.PerAccount, &DefaultLimits.PerAccount},
 	} {
 		if *f.p == 0 {
 			*f.p = *f.d

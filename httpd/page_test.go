@@ -69,7 +69,7 @@ func TestCustomerPage(t *testing.T) {
 	w.want("put", w.do("acme", "PUT", "/bundles/diag.tgz", bytes.NewReader(tgz(t, 5000, 1))), 201)
 	w.want("junk", w.do("acme", "PUT", "/bundles/junk.tgz", bytes.NewReader(bytes.Repeat([]byte("<b>x"), 999))), 422)
 	w.want("cut", w.do("acme", "PUT", "/bundles/cut.tgz", bytes.NewReader(tgz(t, 5000, 1)[:2048])), 422)
-	w.want("what was sent", b.send("GET", "/", nil), 200, "diag.tgz", "accepted", "rule format", "2.0 KiB kept", "not finished", `href="/receipts/diag.tgz.json"`)
+	w.want("what was sent", b.send("GET", "/", nil), 200, "diag.tgz", "accepted", "rule format", "2.0 KiB kept", "not finished", `href="/receipts/diag.tgz.json"`, `data-forget="/bundles/cut.tgz"`)
 	w.want("receipt by session", b.send("GET", "/receipts/diag.tgz.json", nil), 200, `"verdict": "accepted"`)
 	w.want("not for him", b.send("GET", "/arrivals", nil), 403)
 
@@ -86,9 +86,9 @@ func TestSupportPage(t *testing.T) {
 		"sftp -P 2222 desk@127.0.0.1:/acme", `href="/ui/acme/receipts"`)
 	w.want("receipts", b.send("GET", "/ui/acme/receipts", nil), 200, "it&#39;s.tgz.json")
 	w.want("a receipt", b.send("GET", "/ui/acme/receipts/it's.tgz.json", nil), 200, `data-url="/receipts/acme/it%27s.tgz.json"`,
-		`sftp -P 2222 &#39;desk@127.0.0.1:/acme/receipts/it&#39;\&#39;&#39;s.tgz.json&#39;`)
+		`sftp -P 2222 &#39;desk@127.0.0.1:/acme/receipts/it\&#39;\&#39;&#39;s.tgz.json&#39;`)
 	w.want("nothing", b.send("GET", "/ui/nobody", nil), 404)
-	w.want("script", b.send("GET", "/static/app.js", nil), 200, "class Upload")
+	w.want("script", b.send("GET", "/static/app.js", nil), 200, "uploads()")
 	w.want("style", b.send("GET", "/static/app.css", nil), 200, "color-scheme")
 	w.want("no template", b.send("GET", "/static/page.html", nil), 404)
 }
@@ -233,7 +233,7 @@ func TestSupportLooksInside(t *testing.T) {
 	w.want("put", w.do("acme", "PUT", "/bundles/a.tgz", bytes.NewReader(packed(t))), 201)
 	b := w.browser()
 	b.logIn("desk", secret)
-	w.want("top", b.send("GET", "/ui/acme/a.tgz.d", nil), 200, `href="/ui/acme/a.tgz.d/var"`, `data-url="/search/acme/a.tgz.d"`, `data-url="/about/acme/a.tgz"`)
+	w.want("top", b.send("GET", "/ui/acme/a.tgz.d", nil), 200, `href="/ui/acme/a.tgz.d/var"`, `data-url="/search/acme/a.tgz.d"`, `data-url="/biggest/acme/a.tgz"`, "Upload ID")
 	w.want("weird name", b.send("GET", "/ui/acme/a.tgz.d/etc", nil), 200, "&lt;b&gt;.conf", `href="/inside/acme/a.tgz/etc/%3Cb%3E.conf"`)
 	w.want("file", b.send("GET", "/ui/acme/a.tgz.d/var/log/messages", nil), 200, `data-url="/inside/acme/a.tgz/var/log/messages" data-size="33"`)
 	w.want("its bytes", b.send("GET", "/inside/acme/a.tgz/var/log/messages", nil, "Range", "bytes=4-5"), 206, "is")
@@ -249,5 +249,9 @@ func TestSupportLooksInside(t *testing.T) {
 	w.want("nothing there", b.send("GET", "/search/acme/none.tgz?q=x", nil), 404)
 	w.want("an option is a pattern", b.send("GET", "/search/acme/a.tgz.d?q=-r", nil), 200)
 	w.want("about", b.send("GET", "/about/acme/a.tgz", nil), 200, "/acme/a.tgz", "messages")
+	w.want("by offset", b.send("GET", "/search/acme/a.tgz.d?q=BROKE&b=1", nil), 200, "var/log/messages:2:12:something BROKE here")
+	w.want("biggest", b.send("GET", "/biggest/acme/a.tgz", nil), 200, `[{"name":"var/log/messages","type":"file","size":33},{"name":"etc/\u003cb\u003e.conf","type":"file","size":11}]`)
+	w.want("biggest of nothing", b.send("GET", "/biggest/acme/none.tgz", nil), 404)
+	w.want("biggest is not for customers", w.do("acme", "GET", "/biggest/a.tgz", nil), 403)
 	w.want("not for customers", w.do("acme", "GET", "/search/a.tgz.d?q=x", nil), 403)
 }

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"bundleup/auth"
 	"bundleup/vfs"
 )
 
@@ -20,7 +22,7 @@ type item struct {
 	Name    string    `json:"name"`
 	Type    string    `json:"type"` // directory, file, link
 	Size    int64     `json:"size"` // bytes; 0 for a directory
-	ModTime time.Time `json:"mtime"`
+	ModTime time.Time `json:"mtime,omitzero"`
 }
 
 func itemOf(i fs.FileInfo) item {
@@ -51,15 +53,18 @@ func contents(q *request) error {
 	return q.read("/"+name[:at]+".d"+name[at:], "application/octet-stream")
 }
 
+// receiptType is the content type of receipts.
+const receiptType = "application/json"
+
 // receipts is GET /receipts/NAME.tgz.json: a customer's receipts, or with the
 // tenant in front, for support.
 func receipts(q *request) error {
 	name := q.PathValue("name")
 	if q.account.Tenant != "" {
-		return q.read(path.Join("/receipts", name), "application/json")
+		return q.read(path.Join("/receipts", name), receiptType)
 	}
 	tenant, rel, _ := strings.Cut(name, "/")
-	return q.read(path.Join("/", tenant, "receipts", rel), "application/json")
+	return q.read(path.Join("/", tenant, "receipts", rel), receiptType)
 }
 
 // read answers with what the name is: a listing or a content.
@@ -75,6 +80,11 @@ func (q *request) read(name, contentType string) error {
 	if q.Method == http.MethodHead && q.account.Tenant != "" {
 		return q.offset(i)
 	}
+	leave, err := q.seat()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	f, err := q.view.Open(q.Context(), name)
 	if err != nil {
 		return err
@@ -85,8 +95,12 @@ func (q *request) read(name, contentType string) error {
 	}
 	h.Set("Content-Type", contentType)
 	h.Set("ETag", fmt.Sprintf(`"%x-%x"`, i.Size(), i.ModTime().UnixNano()))
-	h.Set("Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(path.Base(name)))
-	http.ServeContent(&timedWriter{q.w, http.NewResponseController(q.w), q.server.cfg.Limits.Stall}, q.Request, "", i.ModTime(), io.NewSectionReader(f, 0, i.Size()))
+	disposition := "attachment"
+	if contentType == receiptType {
+		disposition = "inline" // a person reads it where he is
+	}
+	h.Set("Content-Disposition", disposition+"; filename*=UTF-8''"+url.PathEscape(path.Base(name)))
+	http.ServeContent(q.out(), q.Request, "", i.ModTime(), io.NewSectionReader(f, 0, i.Size()))
 	return nil
 }
 
@@ -106,16 +120,33 @@ func (q *request) offset(i fs.FileInfo) error {
 	return nil
 }
 
-// timedWriter is a ResponseWriter whose peer must take every piece in time.
+// timedWriter is a ResponseWriter at the account's bandwidth, whose peer must take
+// every piece in time.
 type timedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
+	ctx     context.Context
+	pace    *auth.Pace
 }
 
-func (t *timedWriter) Write(p []byte) (int, error) {
-	_ = t.control.SetWriteDeadline(time.Now().Add(t.stall)) // a writer without deadlines, as in tests
-	return t.ResponseWriter.Write(p)
+// out is where content is written to.
+func (q *request) out() *timedWriter {
+	return &timedWriter{q.w, http.NewResponseController(q.w), q.server.cfg.Limits.Stall, q.Context(), q.pace}
+}
+
+func (t *timedWriter) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		chunk := t.pace.Chunk(p[n:])
+		if err = t.pace.Sent(t.ctx, len(chunk)); err != nil {
+			break
+		}
+		_ = t.control.SetWriteDeadline(time.Now().Add(t.stall)) // a writer without deadlines, as in tests
+		var done int
+		done, err = t.ResponseWriter.Write(chunk)
+		n += done
+	}
+	return n, err
 }
 
 // filter is what the query of a listing asks for.
@@ -149,11 +180,19 @@ func parseFilter(v url.Values) (filter, error) {
 			continue
 		}
 		var err error
-		if *t, err = time.Parse(time.RFC3339, s); err != nil {
-			return f, fmt.Errorf("%s: want a time like 2006-01-02T15:04:05Z", key)
+		if *t, err = parseTime(s); err != nil {
+			return f, fmt.Errorf("%s: want a time like 2006-01-02T15:04:05Z or a day like 2006-01-02", key)
 		}
 	}
 	return f, nil
+}
+
+// parseTime reads a time (RFC 3339), or a day, which begins at midnight UTC.
+func parseTime(s string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return t, nil
+	}
+	return time.Parse(time.RFC3339, s)
 }
 
 // takes reports whether a listing shows i. Directories are shown whatever their
@@ -181,11 +220,17 @@ type page struct {
 	Next string `json:"next,omitempty"`
 }
 
-// list answers with what is in a directory.
+// list answers with what is in a directory, or in that of a case in it.
 func (q *request) list(dir string) error {
 	f, err := parseFilter(q.URL.Query())
 	if err != nil {
 		return &problem{Status: http.StatusBadRequest, Title: err.Error()}
+	}
+	if c := q.URL.Query().Get("case"); c != "" {
+		if strings.Contains(c, "/") {
+			return &problem{Status: http.StatusBadRequest, Title: "case: it is one name"}
+		}
+		dir = path.Join(dir, c)
 	}
 	out := page{Entries: []item{}}
 	for i, err := range q.view.List(q.Context(), dir) {

@@ -46,10 +46,19 @@ func TestSupportReads(t *testing.T) {
 	w.equal("none so new", names(w, w.do("desk", "GET", "/bundles/acme?since=2999-01-01T00:00:00Z", nil)), "")
 	w.equal("all that old", names(w, w.do("desk", "GET", "/bundles/acme?until=2999-01-01T00:00:00Z", nil)), "a.tgz b.tgz c.tgz")
 
-	first := w.do("desk", "GET", "/bundles/acme?limit=2", nil)
+	w.equal("since a day", names(w, w.do("desk", "GET", "/bundles/acme?since=2001-01-01", nil)), "a.tgz b.tgz c.tgz")
+	w.want("no such case", w.do("desk", "GET", "/bundles/acme?case=8423", nil), 404)
+	if view, err := w.tree.View(w.auth["acme"], vfs.Peer{}); err != nil || view.Mkdir(t.Context(), "/8423") != nil {
+		t.Fatal("the case has no directory")
+	}
+	w.want("put", w.do("acme", "PUT", "/bundles/8423/of-case.tgz", bytes.NewReader(b)), 201)
+	w.equal("case", names(w, w.do("desk", "GET", "/bundles/acme?case=8423", nil)), "of-case.tgz")
+	w.want("a case is no way out", w.do("desk", "GET", "/bundles/acme?case=../globex", nil), 400)
+
+	first := w.do("desk", "GET", "/bundles/acme?limit=2&name=*.tgz", nil)
 	w.equal("first page", names(w, first), "a.tgz b.tgz")
 	next := decode[page](w, first.text).Next
-	w.equal("next page", names(w, w.do("desk", "GET", "/bundles/acme?limit=2&after="+next, nil)), "c.tgz")
+	w.equal("next page", names(w, w.do("desk", "GET", "/bundles/acme?limit=2&name=*.tgz&after="+next, nil)), "c.tgz")
 	w.equal("next", next, "b.tgz")
 
 	got := w.do("desk", "GET", "/bundles/acme/a.tgz", nil)
@@ -59,9 +68,12 @@ func TestSupportReads(t *testing.T) {
 	w.want("range", part, 206)
 	w.equal("its bytes", part.text == string(b[100:200]), true)
 	w.want("not modified", w.do("desk", "GET", "/bundles/acme/a.tgz", nil, "If-None-Match", got.Header.Get("ETag")), 304)
+	etag := got.Header.Get("ETag")
+	w.want("the same still", w.do("desk", "GET", "/bundles/acme/a.tgz", nil, "Range", "bytes=100-199", "If-Range", etag), 206)
+	w.want("another one by now", w.do("desk", "GET", "/bundles/acme/a.tgz", nil, "Range", "bytes=100-199", "If-Range", `"other"`), 200)
 	w.want("beyond", w.do("desk", "GET", "/bundles/acme/a.tgz", nil, "Range", "bytes=99999999-"), 416)
 	w.want("receipt", w.do("desk", "GET", "/receipts/acme/a.tgz.json", nil), 200, `"verdict": "accepted"`)
-	w.equal("receipts", names(w, w.do("desk", "GET", "/receipts/acme", nil)), "a.tgz.json b.tgz.json c.tgz.json")
+	w.equal("receipts", names(w, w.do("desk", "GET", "/receipts/acme", nil)), "8423 a.tgz.json b.tgz.json c.tgz.json")
 
 	for _, bad := range []string{"limit=0", "limit=x", "limit=99999999", "name=[", "since=today"} {
 		w.want(bad, w.do("desk", "GET", "/bundles/acme?"+bad, nil), 400)

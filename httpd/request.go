@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -25,6 +25,7 @@ type request struct {
 	account *auth.Account
 	view    vfs.View
 	log     *slog.Logger
+	pace    *auth.Pace // nil: the account's bandwidth is not bounded
 }
 
 // handler answers a request. Its error becomes the answer, unless one has begun.
@@ -61,19 +62,27 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if s.cfg.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
+		s.forwarded(r)
 		s.wg.Add(1)
 		defer s.wg.Done()
-		select {
-		case s.turns <- struct{}{}:
-			defer func() { <-s.turns }()
-		default:
-			h.Set("Retry-After", "5")
-			writeProblem(w, problem{Status: http.StatusServiceUnavailable, Title: "the server is busy: try again in a few seconds"})
-			return
-		}
-		defer s.recovered(w, r)
-		next.ServeHTTP(w, r)
+		in := s.receive(w, r)
+		s.inTurn(w, r, next)
+		in.drain()
 	})
+}
+
+// inTurn answers a request if not too many are running.
+func (s *Server) inTurn(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+	default:
+		w.Header().Set("Retry-After", "5")
+		writeProblem(w, problem{Status: http.StatusServiceUnavailable, Title: "the server is busy: try again in a few seconds"})
+		return
+	}
+	defer s.recovered(w, r)
+	next.ServeHTTP(w, r)
 }
 
 // recovered answers a panic of ours; http.ErrAbortHandler is a wish.
@@ -144,6 +153,9 @@ func (s *Server) prove(r *http.Request, user, password string) (*auth.Account, e
 	if len(user) > maxUser || len(password) > auth.MaxPassword {
 		return nil, auth.ErrDenied
 	}
+	if err := s.shut(r); err != nil {
+		return nil, err
+	}
 	a, err := s.cfg.Auth.Password(r.Context(), user, []byte(password))
 	if err == nil {
 		err = s.admit(r, a)
@@ -152,22 +164,20 @@ func (s *Server) prove(r *http.Request, user, password string) (*auth.Account, e
 		m.Login("http", map[bool]string{true: "ok", false: "failed"}[err == nil])
 	}
 	if err != nil {
+		s.penalise(r, user)
 		return nil, err
 	}
 	return a, nil
-}
-
-// admit says why a proven account is not let in now from where the request comes.
-func (s *Server) admit(r *http.Request, a *auth.Account) error {
-	// An address that cannot be read is in no network.
-	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-	return a.AdmitAlone(auth.Password, remote.Addr(), s.cfg.Now())
 }
 
 const maxUser = 255
 
 // turnAway answers a request without a login. What comes with it is not read.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	if wait, ok := asWait(err); ok {
+		writeProblem(w, wait.problem(w))
+		return
+	}
 	if !errors.Is(err, errNoCredentials) {
 		user, _, _ := r.BasicAuth()
 		s.refused(r, user, err)
@@ -197,17 +207,19 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// body reads the request's body. A peer that sends nothing for Limits.Stall is
-// gone.
+// body reads the request's body at the account's bandwidth. A peer that sends nothing
+// for Limits.Stall is gone.
 type body struct {
 	io.Reader
 	control *http.ResponseController
 	stall   time.Duration
 	now     func() time.Time
+	ctx     context.Context
+	pace    *auth.Pace
 }
 
 func (q *request) body() *body {
-	return &body{Reader: q.Request.Body, control: http.NewResponseController(q.w), stall: q.server.cfg.Limits.Stall, now: time.Now}
+	return &body{ctx: q.Context(), pace: q.pace, Reader: q.Request.Body, control: http.NewResponseController(q.w), stall: q.server.cfg.Limits.Stall, now: time.Now}
 }
 
 // Read extends the deadline first. A writer without deadlines, as in tests, has
@@ -216,7 +228,8 @@ func (b *body) Read(p []byte) (int, error) {
 	if err := b.control.SetReadDeadline(b.now().Add(b.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}
-	return b.Reader.Read(p)
+	n, err := b.Reader.Read(b.pace.Chunk(p))
+	return n, cmp.Or(err, b.pace.Received(b.ctx, n))
 }
 
 // after is a context for what must be done although the peer has gone.

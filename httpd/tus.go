@@ -138,7 +138,9 @@ func tusPatch(q *request) error {
 	if err := q.send(u, from); err != nil {
 		return err
 	}
-	q.w.Header().Set("Upload-Offset", strconv.FormatInt(u.Offset(), 10))
+	h := q.w.Header()
+	h.Set("Upload-Offset", strconv.FormatInt(u.Offset(), 10))
+	h.Set("Upload-Entries", strconv.FormatInt(u.Entries(), 10))
 	if u.Offset() < size {
 		err = u.Suspend(q.after())
 	} else {
@@ -151,11 +153,15 @@ func tusPatch(q *request) error {
 	return nil
 }
 
-// settle commits an upload; only its verdict counts.
+// settle commits an upload and says where its receipt is: a bundle that lies beside
+// another one of its name has its own.
 func (q *request) settle(u *vfs.Upload) error {
 	r, err := u.Commit(q.after())
 	if err == nil && r.Rejection != nil {
 		err = &problem{Status: http.StatusUnprocessableEntity, Title: r.Rejection.Message, Rejection: r.Rejection}
+	}
+	if err == nil {
+		q.w.Header().Set("Upload-Receipt", escaped("/receipts/"+r.StoredAs+".json"))
 	}
 	return err
 }

@@ -10,20 +10,12 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"bundleup/vfs"
 )
 
-const (
-	// pieceLen is how much of a body is checked and stored at once.
-	pieceLen = 256 << 10
-	// maxDrain and drainTime bound what is still read of a body whose upload
-	// was refused: a client that is busy sending must find the answer before
-	// the connection is closed (RFC 9112, 9.6).
-	maxDrain  = 64 << 20
-	drainTime = 5 * time.Second
-)
+// pieceLen is how much of a body is checked and stored at once.
+const pieceLen = 256 << 10
 
 // put is PUT /bundles/NAME.tgz: the body is the bundle, or with Content-Range a
 // part of it. 201 with the receipt; 200 where the same bytes had been accepted
@@ -108,17 +100,12 @@ func (q *request) send(u *vfs.Upload, from int64) error {
 		kept := u.Kept()
 		return errors.Join(&problem{Status: http.StatusConflict, Title: explain(err).Title, Offset: &kept}, ignore(u.Suspend(q.after())))
 	}
-	// The answer to a refusal may have to overtake the body.
-	if err := http.NewResponseController(q.w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		q.log.Debug("no full duplex", "err", err)
-	}
 	in, buf := q.body(), make([]byte, pieceLen)
 	for {
 		n, err := in.Read(buf)
 		if n > 0 {
 			if _, werr := u.Write(buf[:n]); werr != nil {
-				q.refuse(u, werr)
-				return errAnswered
+				return werr // overtakes the body
 			}
 		}
 		if err == io.EOF {
@@ -147,17 +134,6 @@ func (q *request) cut(u *vfs.Upload, cause error) error {
 		status = http.StatusRequestTimeout
 	}
 	return &problem{Status: status, Title: fmt.Sprintf("the body ended too early: %d bytes are kept: continue there", kept), Offset: &kept}
-}
-
-// refuse answers while the body may still be coming.
-func (q *request) refuse(u *vfs.Upload, err error) {
-	q.w.Header().Set("Connection", "close")
-	q.fail(err)
-	control := http.NewResponseController(q.w)
-	if control.Flush() != nil || control.SetReadDeadline(time.Now().Add(drainTime)) != nil {
-		return
-	}
-	_, _ = io.CopyN(io.Discard, q.Request.Body, maxDrain)
 }
 
 // commit ends a whole upload and answers with the receipt.
@@ -227,8 +203,8 @@ func form(q *request) error {
 // choose it: sos(1) sends sosreport-X.tar.gz.
 func formName(file string) string {
 	name := path.Base("/" + strings.ReplaceAll(file, `\`, "/"))
-	if stem, ok := strings.CutSuffix(name, ".tar.gz"); ok {
-		return stem + ".tgz"
+	if stem := len(name) - len(".tar.gz"); stem > 0 && strings.EqualFold(name[stem:], ".tar.gz") {
+		return name[:stem] + ".tgz"
 	}
 	return name
 }

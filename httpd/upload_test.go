@@ -139,6 +139,7 @@ func TestForm(t *testing.T) {
 	b := tgz(t, 3000, 1)
 	w.want("form", send("file", `C:\logs\diag.tgz`, b), 201, `"stored_as": "diag.tgz"`)
 	w.want("sos", send("file", "sosreport-web1-2026.tar.gz", b), 201, `"stored_as": "sosreport-web1-2026.tgz"`)
+	w.want("as Windows writes it", send("file", "DIAG.TAR.GZ", b), 201, `"stored_as": "DIAG.tgz"`)
 	w.want("junk", send("file", "junk.tgz", []byte("no bundle at all, whatever")), 422)
 	w.want("other field", send("upload", "diag.tgz", b), 400, "no field file")
 	w.want("no form", w.do("acme", "POST", "/bundles", bytes.NewReader(b)), 400)
@@ -204,4 +205,53 @@ func TestBusyServerSaysSo(t *testing.T) {
 	rec = newRecorder()
 	s.Handler().ServeHTTP(rec, mustRequest(t, "GET", "/tenants"))
 	w.equal("free again", rec.Code, http.StatusUnauthorized)
+}
+
+// TestBodiesThatDoNotCome: who announces a body and sends none gets an answer, and
+// holds neither a turn nor, for long, a connection.
+func TestBodiesThatDoNotCome(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, func(c *Config) { c.Limits = Limits{Header: 50 * time.Millisecond, Stall: 50 * time.Millisecond} })
+	const login = "Authorization: Basic YWNtZTpjb3JyZWN0IGhvcnNl\r\n"
+	for request, want := range map[string]string{
+		"PUT /bundles/a.tgz HTTP/1.1\r\n":                                             "HTTP/1.1 401",
+		"PUT /bundles/a.tgz HTTP/1.1\r\n" + login:                                     "HTTP/1.1 408",
+		"POST /login HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n": "HTTP/1.1 400",
+		"POST /nowhere HTTP/1.1\r\n":                                                  "HTTP/1.1 404",
+		"PUT /bundles/a.zip HTTP/1.1\r\n" + login:                                     "HTTP/1.1 400",
+		"GET /tenants HTTP/1.1\r\n" + login:                                           "HTTP/1.1 200",
+		"PUT /bundles/b.zip HTTP/1.1\r\n" + login + expecting:                         "HTTP/1.1 400",
+	} {
+		t.Run(want+" "+request, func(t *testing.T) {
+			t.Parallel()
+			c, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(c, "%sHost: x\r\nContent-Length: 1000000\r\n\r\n", request)
+			answer, err := io.ReadAll(c) // until the server hangs up
+			if err != nil || !strings.HasPrefix(string(answer), want) {
+				t.Errorf("got %.100q, %v, want %s", answer, err, want)
+			}
+		})
+	}
+}
+
+const expecting = "Expect: 100-continue\r\n"
+
+// TestAnswerOvertakesTheBody: over HTTP/1 and 2 a client that is busy sending finds
+// the answer, whoever it is.
+func TestAnswerOvertakesTheBody(t *testing.T) {
+	w := newWorld(t)
+	for name, path := range map[string]string{"no login": "/bundles/a.tgz", "a bad name": "/bundles/a.zip"} {
+		for _, header := range [][]string{nil, {"Expect", "100-continue"}} {
+			account := map[bool]string{true: "acme"}[name != "no login"]
+			a := w.do(account, "PUT", path, &endless{head: []byte("x")}, header...)
+			w.equal(name, a.StatusCode >= 400 && a.StatusCode < 402 && strings.Contains(a.text, "title"), true)
+		}
+	}
 }

@@ -44,7 +44,10 @@ type world struct {
 	auth    fakeAuth
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldWith(t, func(*Config) {}) }
+
+// newWorldWith changes the server's Config first.
+func newWorldWith(t testing.TB, change func(*Config)) *world {
 	w := &world{TB: t, store: store.NewMemory()}
 	arrivals := NewArrivals()
 	tree, err := vfs.NewTree(t.Context(), vfs.Config{
@@ -62,7 +65,9 @@ func newWorld(t testing.TB) *world {
 		"desk":   {Name: "desk", Role: auth.Support},
 		"none":   {Name: "none"},
 	}
-	s, err := New(Config{View: tree.View, Auth: w.auth, Arrivals: arrivals, SSHPort: 2222})
+	cfg := Config{View: tree.View, Auth: w.auth, Arrivals: arrivals, SSHPort: 2222}
+	change(&cfg)
+	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

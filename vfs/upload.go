@@ -73,6 +73,16 @@ func (u *Upload) Kept() int64 {
 // Offset is where the next write lands: the bytes received so far.
 func (u *Upload) Offset() int64 { return u.received.Load() }
 
+// Entries is how many entries of the archive were found sound so far.
+func (u *Upload) Entries() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.check == nil {
+		return 0
+	}
+	return u.check.Progress().Entries
+}
+
 // Touch keeps the modification time for the published bundle.
 func (u *Upload) Touch(mtime time.Time) { u.mtime.Store(&mtime) }
 

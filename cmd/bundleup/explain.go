@@ -150,7 +150,7 @@ func (e *explanation) scan(ctx context.Context, f logFile, pass func(string, map
 	}
 }
 
-// line reports whether the line is JSON. One that cannot matter is not looked into.
+// line reports whether the line is one JSON object. One that cannot matter is not looked into.
 func (e *explanation) line(source string, line []byte, pass func(string, map[string]any)) bool {
 	line = bytes.TrimSpace(line)
 	if line[0] != '{' || line[len(line)-1] != '}' {
@@ -162,7 +162,7 @@ func (e *explanation) line(source string, line []byte, pass func(string, map[str
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
-	if d.Decode(&fields) != nil {
+	if d.Decode(&fields) != nil || d.InputOffset() != int64(len(line)) {
 		return false
 	}
 	pass(source, fields)

@@ -20,7 +20,7 @@ func insideCommands() []*cobra.Command {
 	return []*cobra.Command{
 		insideCommand("ls", "ls [-l] FILE...", "List what is inside bundles", listed),
 		insideCommand("cat", "cat FILE.tgz.d/NAME...", "Write out files that are inside bundles", nil),
-		insideCommand("grep", "grep [-i] [-n] [-c] [-l] [-h] [-a] [-F] REGEXP FILE...", "Search bundles, or what is inside them, on all cores", nil),
+		insideCommand("grep", "grep [-i] [-n] [-b] [-c] [-l] [-h] [-a] [-F] REGEXP FILE...", "Search bundles, or what is inside them, on all cores", nil),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bundleup/configs"
 	"bundleup/httpd"
 	"bundleup/sshd"
 	"bundleup/vfs/store"
@@ -52,11 +53,15 @@ func (d *daemon) openWeb(context.Context) (err error) {
 func (d *daemon) newDoor() (*httpd.Server, error) {
 	cfg := httpd.Config{
 		Auth: d.registry, View: d.tree.View, Refused: auditRefusals(d.record), Log: d.log,
-		Metrics: d.metrics, Arrivals: d.arrivals,
+		Guard: d.server.Guard(), Metrics: d.metrics, Arrivals: d.arrivals,
 		BehindTLS: d.cfg.HTTP.Plain, SSHPort: portOf(d.cfg.SSH.Listen[0]),
 		Limits: httpd.Limits{Connections: d.cfg.Limits.Connections, ConnectionsPerSource: d.cfg.Limits.ConnectionsPerSource},
 	}
+	cfg.Limits.PerAccount = d.cfg.Limits.ConnectionsPerAccount
 	var err error
+	if cfg.Balancers, err = configs.Networks("http.balancers", d.cfg.HTTP.Balancers); err != nil {
+		return nil, err
+	}
 	if cfg.SessionKey, err = loadOrMakeSecret(filepath.Join(d.cfg.DataDir, "keys", "http_session_key"), httpd.SessionKeySize); err != nil {
 		return nil, err
 	}

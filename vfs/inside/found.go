@@ -80,6 +80,9 @@ func (s *searcher) matched(w found, text []byte) {
 		if s.number {
 			s.out.printf("%d:", f.lines+w.line+1)
 		}
+		if s.offset {
+			s.out.printf("%d:", w.at)
+		}
 		s.out.Write(text)
 		s.out.Write(newline)
 	}

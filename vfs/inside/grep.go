@@ -18,6 +18,7 @@ type grep struct {
 	count   bool // -c
 	list    bool // -l
 	number  bool // -n
+	offset  bool // -b
 	text    bool // -a
 	named   bool // lines begin with the file's name
 
@@ -28,7 +29,7 @@ type grep struct {
 }
 
 func (r *run) grep(args []string) int {
-	f, err := parse(args, "incFlhaHEr", "e")
+	f, err := parse(args, "bincFlhaHEr", "e")
 	if err != nil {
 		return r.misused(err.Error())
 	}
@@ -43,7 +44,7 @@ func (r *run) grep(args []string) int {
 	if err != nil {
 		return r.misused(err.Error())
 	}
-	g := &grep{run: r, pattern: m, count: f.set['c'], list: f.set['l'], number: f.set['n'], text: f.set['a']}
+	g := &grep{run: r, pattern: m, count: f.set['c'], list: f.set['l'], number: f.set['n'], offset: f.set['b'], text: f.set['a']}
 	names := g.names(f.args)
 	g.named = !f.set['h'] && (f.set['H'] || len(names) > 1 || len(names) == 1 && g.isTree(names[0]))
 	g.search(names)

@@ -103,7 +103,7 @@ func table() map[string]command {
 		"cat":      {"cat PATH...", "write files out", (*run).cat, exitFailed},
 		"head":     {"head [-n LINES | -c BYTES] PATH...", "the beginning of files", (*run).head, exitFailed},
 		"tail":     {"tail [-n LINES | -c BYTES] PATH...", "the end of files", (*run).tail, exitFailed},
-		"grep":     {"grep [-i] [-n] [-c] [-l] [-h] [-a] [-F] REGEXP PATH...", "search files, directories, bundles, tenants (RE2)", (*run).grep, exitTrouble},
+		"grep":     {"grep [-i] [-n] [-b] [-c] [-l] [-h] [-a] [-F] REGEXP PATH...", "search files, directories, bundles, tenants (RE2)", (*run).grep, exitTrouble},
 		"diff":     {"diff BUNDLE BUNDLE", "what was added, removed and changed", (*run).diff, exitTrouble},
 		"info":     {"info BUNDLE...", "the receipt, what is at the top, the biggest files", (*run).info, exitFailed},
 		"receipts": {"receipts [PATH]", "what became of uploads, newest last", (*run).receipts, exitFailed},

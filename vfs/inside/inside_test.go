@@ -232,13 +232,15 @@ func TestCommands(t *testing.T) {
 		{"diff /acme/X.tgz", "", 2, "diff: two bundles are needed: usage: diff BUNDLE BUNDLE\r\n"},
 		{"grep -c x /acme/X.tgz/etc/passwd", "2\n", 0, ""},
 		{"grep -n x:1 /acme/X.tgz/etc", in + "etc/passwd:2:bin:x:1\n", 0, ""},
+		{"grep -nb x:1 /acme/X.tgz/etc", in + "etc/passwd:2:9:bin:x:1\n", 0, ""},
+		{"grep -b x /acme/X.tgz/etc/passwd", "0:root:x:0\n9:bin:x:1\n", 0, ""},
 		{"grep -h -a one /acme/X.tgz", "one\none\n", 0, ""},
 		{"grep -l root /acme", in + "etc/passwd\n/acme/Y.tgz.d/etc/passwd\n", 0, ""},
 		{"grep -F x:. /acme/X.tgz", "", 1, ""},
 		{"grep -i ROOT /acme/X.tgz/etc/pw", "root:x:0\n", 0, ""},
 		{"grep root /acme/X.tgz /none", in + "etc/passwd:root:x:0\n", 2, "grep: /none: no such file or directory\r\n"},
-		{"grep ( /acme", "", 2, "grep: error parsing regexp: missing closing ): `(`: usage: grep [-i] [-n] [-c] [-l] [-h] [-a] [-F] REGEXP PATH...\r\n"},
-		{"grep one", "", 2, "grep: a pattern and a path are needed: usage: grep [-i] [-n] [-c] [-l] [-h] [-a] [-F] REGEXP PATH...\r\n"},
+		{"grep ( /acme", "", 2, "grep: error parsing regexp: missing closing ): `(`: usage: grep [-i] [-n] [-b] [-c] [-l] [-h] [-a] [-F] REGEXP PATH...\r\n"},
+		{"grep one", "", 2, "grep: a pattern and a path are needed: usage: grep [-i] [-n] [-b] [-c] [-l] [-h] [-a] [-F] REGEXP PATH...\r\n"},
 		{"nosuch x", "", 127, "nosuch: no such command: try help\r\n"},
 	} {
 		t.Run(tt.line, func(t *testing.T) {
@@ -286,18 +288,20 @@ func TestGrepLikeGrep(t *testing.T) {
 	for _, tt := range []struct {
 		flags, pattern, re string
 	}{
-		{"-n", "disk", "disk"}, {"-n", "disk.*failure", "disk.*failure"}, {"-ni", "KERNEL", "(?i)kernel"},
-		{"-n", "error|Kernel|none", "error|Kernel|none"}, {"-n", "^$", "^$"}, {"-n", "x.$", "x.$"},
-		{"-ni", "SSHD", "(?i)sshd"}, {"-ni", "naïve", "(?i)naïve"}, {"-nF", "x.", `x\.`}, {"-n", "(disk.){3}", "(disk.){3}"},
-		{"-n", "end$", "end$"}, {"-n", "[k-m]k", "[k-m]k"}, {"-ni", "s", "(?i)s"},
+		{"-nb", "disk", "disk"}, {"-nb", "disk.*failure", "disk.*failure"}, {"-nbi", "KERNEL", "(?i)kernel"},
+		{"-nb", "error|Kernel|none", "error|Kernel|none"}, {"-nb", "^$", "^$"}, {"-nb", "x.$", "x.$"},
+		{"-nbi", "SSHD", "(?i)sshd"}, {"-nbi", "naïve", "(?i)naïve"}, {"-nbF", "x.", `x\.`}, {"-nb", "(disk.){3}", "(disk.){3}"},
+		{"-nb", "end$", "end$"}, {"-nb", "[k-m]k", "[k-m]k"}, {"-nbi", "s", "(?i)s"},
 	} {
 		re := regexp.MustCompile(tt.re)
 		var want strings.Builder
 		for _, e := range entries {
+			at := 0
 			for n, line := range strings.Split(strings.TrimSuffix(e.data, "\n"), "\n") {
 				if e.data != "" && re.MatchString(line) {
-					fmt.Fprintf(&want, "/b.tgz.d/%s:%d:%s\n", e.name, n+1, line)
+					fmt.Fprintf(&want, "/b.tgz.d/%s:%d:%d:%s\n", e.name, n+1, at, line)
 				}
+				at += len(line) + 1
 			}
 		}
 		for _, workers := range []int{1, 3} {

@@ -69,12 +69,14 @@ type searcher struct {
 	text  []byte  // their lines
 	piece piece
 	lines int64 // newlines before buf in the piece
+	start int64 // of buf in the file
 }
 
 // found is one matching line, or the end of a piece.
 type found struct {
 	f      *searched
 	line   int64 // newlines before it in its piece
+	at     int64 // where it begins in the file
 	length int   // of its text
 	match  bool
 	binary bool
@@ -168,6 +170,7 @@ func (s *searcher) search(in io.Reader, p piece) (at int64, err error) {
 			}
 			skip = false
 		}
+		s.start = min(at, to) - int64(n) - p.f.start
 		n = s.whole(n, at >= to)
 	}
 	if s.count || s.number {
@@ -228,7 +231,7 @@ func (s *searcher) matches(p []byte) {
 			s.lines += int64(bytes.Count(p[counted:start], newline))
 			counted = start
 		}
-		s.hold(found{f: s.piece.f, match: true, line: s.lines}, p[start:end])
+		s.hold(found{f: s.piece.f, match: true, line: s.lines, at: s.start + int64(start)}, p[start:end])
 		return !s.list && s.ctx.Err() == nil
 	})
 	if s.number {
