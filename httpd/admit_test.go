@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"bundleup/auth"
+	"bundleup/vfs"
 )
 
 // TestRestrictedAccounts: what an account demands holds at this door as well, and a
@@ -161,4 +163,33 @@ func TestBandwidth(t *testing.T) {
 	start = time.Now()
 	w.equal("whole", w.do("desk", "GET", "/bundles/acme/a.tgz", nil).text == string(b), true)
 	w.equal("a download waits", time.Since(start) >= least, true)
+}
+
+// TestLoggedIn: requests of one connection by one account are one login.
+func TestLoggedIn(t *testing.T) {
+	var told []string
+	s, err := New(Config{
+		View:     nothing,
+		LoggedIn: func(_ vfs.Peer, a *auth.Account) { told = append(told, a.Name) },
+		Auth:     fakeAuth{"a": {Name: "a", Role: auth.Support}, "b": {Name: "b", Role: auth.Support}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := withLast(t.Context(), nil), withLast(t.Context(), nil)
+	for _, try := range []struct {
+		connection context.Context
+		user, from string
+	}{
+		{first, "a", "192.0.2.1:1"}, {first, "a", "192.0.2.1:1"}, {first, "nobody", "192.0.2.1:1"}, {first, "a", "192.0.2.1:1"},
+		{first, "b", "192.0.2.1:1"}, {first, "b", "192.0.2.2:1"}, {second, "b", "192.0.2.2:1"}, {second, "b", "192.0.2.2:1"},
+	} {
+		r := mustRequest(t, "GET", "/tenants").WithContext(try.connection)
+		r.RemoteAddr = try.from
+		r.SetBasicAuth(try.user, secret)
+		s.Handler().ServeHTTP(newRecorder(), r)
+	}
+	if want := []string{"a", "b", "b", "b"}; !slices.Equal(told, want) {
+		t.Errorf("told are %q, want %q", told, want)
+	}
 }

@@ -47,6 +47,10 @@ type Config struct {
 	View func(*auth.Account, vfs.Peer) (vfs.View, error)
 	// TLS turns HTTPS on. Nil: plain HTTP, for loopback or behind a balancer.
 	TLS *tls.Config
+	// LoggedIn is told of logins, for the audit trail: of the first request of a
+	// connection and of each whose account or address is another than the last one's.
+	// Nil: nobody is.
+	LoggedIn func(peer vfs.Peer, a *auth.Account)
 	// Refused is told of each login that failed, for the audit trail. The user
 	// name is Printable. Nil: nobody is.
 	Refused func(remote, user string)
@@ -161,6 +165,7 @@ func New(cfg Config) (*Server, error) {
 		ReadHeaderTimeout: cfg.Limits.Header,
 		IdleTimeout:       cfg.Limits.Idle,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withLast,
 		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil

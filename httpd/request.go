@@ -110,7 +110,7 @@ func (s *Server) loggedIn(next handler, away func(http.ResponseWriter, *http.Req
 			away(w, r, err)
 			return
 		}
-		peer := vfs.Peer{Session: newID(), Remote: r.RemoteAddr, Client: vfs.Printable(r.UserAgent(), maxClient), Protocol: "http"}
+		peer := s.peer(r)
 		log := s.cfg.Log.With("session", peer.Session, "account", account.Name, "remote", r.RemoteAddr)
 		view, err := s.cfg.View(account, peer)
 		if err != nil {
@@ -167,7 +167,15 @@ func (s *Server) prove(r *http.Request, user, password string) (*auth.Account, e
 		s.penalise(r, user)
 		return nil, err
 	}
+	if s.cfg.LoggedIn != nil && isFirst(r, a) {
+		s.cfg.LoggedIn(s.peer(r), a)
+	}
 	return a, nil
+}
+
+// peer describes a request to views and the trail.
+func (s *Server) peer(r *http.Request) vfs.Peer {
+	return vfs.Peer{Session: newID(), Remote: r.RemoteAddr, Client: vfs.Printable(r.UserAgent(), maxClient), Protocol: "http"}
 }
 
 const maxUser = 255

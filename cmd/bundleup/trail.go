@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"bundleup/auth"
 	"bundleup/auth/audit"
 	"bundleup/sshd"
 	"bundleup/vfs"
@@ -98,8 +99,21 @@ func loginEvent(t audit.Type, c sshd.Conn) audit.Event {
 	return audit.Event{Type: t, Session: c.Session, Remote: c.Remote, Client: c.Client, Count: int64(c.Failed)}
 }
 
-// auditRefusals puts logins over HTTP that failed into the trail. Those that
-// succeed are a request each, and what they do is there.
+// auditHTTPLogins puts logins over HTTP into the trail.
+func auditHTTPLogins(record func(audit.Event)) func(vfs.Peer, *auth.Account) {
+	return func(p vfs.Peer, a *auth.Account) {
+		e := audit.Event{
+			Type: audit.Login, Session: p.Session, Remote: p.Remote, Client: p.Client, Protocol: p.Protocol,
+			Account: a.Name, Tenant: string(a.Tenant), Method: "password",
+		}
+		if a.Token != (auth.TokenID{}) {
+			e.Credential = "token " + a.Token.String()
+		}
+		record(e)
+	}
+}
+
+// auditRefusals puts logins over HTTP that failed into the trail.
 func auditRefusals(record func(audit.Event)) func(remote, user string) {
 	return func(remote, user string) {
 		record(audit.Event{Type: audit.Refused, Remote: remote, Account: user, Method: "password", Protocol: "http", Count: 1})

@@ -52,7 +52,8 @@ func (d *daemon) openWeb(context.Context) (err error) {
 
 func (d *daemon) newDoor() (*httpd.Server, error) {
 	cfg := httpd.Config{
-		Auth: d.registry, View: d.tree.View, Refused: auditRefusals(d.record), Log: d.log,
+		Auth: d.registry, View: d.tree.View, Log: d.log,
+		LoggedIn: auditHTTPLogins(d.record), Refused: auditRefusals(d.record),
 		Guard: d.server.Guard(), Metrics: d.metrics, Arrivals: d.arrivals,
 		BehindTLS: d.cfg.HTTP.Plain, SSHPort: portOf(d.cfg.SSH.Listen[0]),
 		Limits: httpd.Limits{Connections: d.cfg.Limits.Connections, ConnectionsPerSource: d.cfg.Limits.ConnectionsPerSource},
