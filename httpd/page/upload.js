@@ -166,11 +166,19 @@ class Upload {
     this.verdict.append(element("p", text, "reason"));
   }
 
-  // forget drops what the server has.
+  // forget drops what the server has. It may still be reading what was sent before the
+  // end, and keep that: so it is asked until nothing is there.
   async forget() {
     this.state("cancelled");
-    this.line.textContent = "Cancelled: nothing is kept.";
-    if (this.url) await fetch(this.url, { method: "DELETE", headers: tus }).catch(() => { this.line.textContent = "Cancelled; the server could not be told."; });
+    this.line.textContent = "Cancelling\u2026";
+    let left = Boolean(this.url);
+    for (let tries = 0; left && tries < 20; tries++) {
+      await fetch(this.url, { method: "DELETE", headers: tus }).catch(() => {});
+      await new Promise(resolve => setTimeout(resolve, 500));
+      const r = await fetch(this.url, { method: "HEAD", headers: tus }).catch(() => null);
+      left = !r || !r.ok || Number(r.headers.get("Upload-Offset")) > 0;
+    }
+    this.line.textContent = left ? "Cancelled. The server may keep a part: forget it in the list below." : "Cancelled: nothing is kept.";
   }
 }
 
