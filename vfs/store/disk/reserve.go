@@ -7,9 +7,10 @@ import "os"
 // everything since the last Save would have to be sent again.
 const reserveName = "reserve"
 
-// reserveSize is room for a state, which is about 34 KiB but for archives of very
+// reserveSize is room for a state, which is about 34 KiB, up to 135 KiB while it is
+// traced what the history of a checkpoint is good for, and more for archives of very
 // many names, and for what a directory grows by.
-const reserveSize = 64 << 10
+const reserveSize = 160 << 10
 
 // keepRoom makes the reserve, once an upload has a window of data and so something
 // to lose. Where it cannot, or there is one, the upload is none the worse. It needs
