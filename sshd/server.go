@@ -44,10 +44,12 @@ type Server struct {
 	stop context.CancelFunc
 
 	mu        sync.Mutex // guards all below
+	retired   bool       // nobody is accepted any more
 	closing   bool
 	listeners map[net.Listener]struct{}
 	conns     map[*connection]struct{}
 	wg        sync.WaitGroup // of conns; added to only while not closing
+	accepting sync.WaitGroup // of listeners; added to only while not retired
 }
 
 // New checks the Config and returns a Server that serves nothing yet.
@@ -78,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections from l until ctx ends, which gives nil, until
+// Serve accepts connections from l until ctx ends, which gives nil, until Retire or
 // Shutdown is called, which gives nil, or until l is broken. It closes l. The
 // connections go on until they end or Shutdown ends them. After Shutdown it
 // returns ErrShutdown.
@@ -107,7 +109,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, a *algorithms) error
 		case err == nil:
 			pause = 0
 			s.start(c, a)
-		case ctx.Err() != nil || s.isClosing():
+		case ctx.Err() != nil || s.isRetired():
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("serve ssh: %w", err)
@@ -128,20 +130,28 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// listen notes l for Shutdown, and is false after it.
+// listen notes l for Retire, and is false after it.
 func (s *Server) listen(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closing {
+	if !s.retired {
 		s.listeners[l] = struct{}{}
+		s.accepting.Add(1)
 	}
-	return !s.closing
+	return !s.retired
 }
 
 func (s *Server) forget(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.accepting.Done()
+}
+
+func (s *Server) isRetired() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retired
 }
 
 func (s *Server) isClosing() bool {
@@ -200,6 +210,19 @@ func (s *Server) isBalancer(a net.Addr) bool { return auth.Within(addrOf(a), s.c
 // Guard is what the server knows of sources and accounts, for another door to share.
 func (s *Server) Guard() *auth.Guard { return s.guard }
 
+// Retire stops listening, while another process goes on with the same sockets, and
+// returns when nobody is accepted any more. Who had been accepted is served as before;
+// Shutdown may follow when he has had the time to log in and to begin.
+func (s *Server) Retire() {
+	s.mu.Lock()
+	s.retired = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	s.mu.Unlock()
+	s.accepting.Wait()
+}
+
 // Shutdown stops listening and closes every connection as soon as no session of
 // it is moving data. What still runs when ctx ends is told to end: uploads are
 // suspended, and peers have 3 seconds to read why. It returns when every
@@ -208,10 +231,8 @@ func (s *Server) Guard() *auth.Guard { return s.guard }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
-	for l := range s.listeners {
-		l.Close()
-	}
 	s.mu.Unlock()
+	s.Retire()
 	err := s.settle(ctx)
 	s.stop()
 	s.eachConn(func(c *connection) { c.end() })

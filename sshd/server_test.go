@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -295,6 +296,37 @@ func TestShutdown(t *testing.T) {
 				t.Error("a connection was let in after Shutdown")
 			}
 		})
+	}
+}
+
+// TestRetire: who was accepted before another process took over is served to his end.
+func TestRetire(t *testing.T) {
+	w := newWorld(t, nil)
+	early, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for w.server.eachConn(func(*connection) {}) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	w.server.Retire()
+	if err := <-w.served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	cfg := &ssh.ClientConfig{User: "acme", Auth: []ssh.AuthMethod{ssh.PublicKeys(w.user)}, HostKeyCallback: ssh.InsecureIgnoreHostKey()}
+	conn, chans, reqs, err := ssh.NewClientConn(early, w.addr, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := openSFTP(t, ssh.NewClient(conn, chans, reqs))
+	done := make(chan error, 1)
+	go func() { done <- w.server.Shutdown(t.Context()) }()
+	p.CloseWrite()
+	if got := <-p.status; got != 0 {
+		t.Errorf("exit status %d, want 0", got)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
 	}
 }
 

@@ -7,12 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"bundleup/vfs/store/disk"
@@ -156,37 +156,41 @@ func (d *daemon) startNewer(ctx context.Context, lock *os.File) (pid int, err er
 	}
 	defer ready.Close()
 	defer tell.Close()
-	listening, err := d.duplicates()
-	defer closeFiles(listening)
+	listening, err := d.listening()
 	if err != nil {
 		return 0, err
 	}
-	cmd, err := newerCommand()
+	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
 	}
-	cmd.ExtraFiles = append(append([]*os.File{tell}, d.older.alive...), alive)
+	defer null.Close()
+	files := append([]syscall.Conn{null, os.Stdout, os.Stderr, tell}, conns(d.older.alive)...)
+	files = append(files, alive)
 	locks := 0
 	if lock != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, lock)
+		files = append(files, lock)
 		locks = 1
 	}
-	cmd.ExtraFiles = append(cmd.ExtraFiles, listening...)
-	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d %d %d %d", handoverVar, os.Getpid(), len(d.older.alive)+1, locks, len(listening)))
-	if err := cmd.Start(); err != nil {
+	value := fmt.Sprintf("%d %d %d %d", os.Getpid(), len(d.older.alive)+1, locks, len(listening))
+	p, err := startWith(value, append(files, listening...))
+	if err != nil {
 		return 0, fmt.Errorf("start the newer daemon: %w", err)
 	}
 	tell.Close()
 	if err := awaitReady(ctx, ready); err != nil {
-		cmd.Process.Kill()
-		return 0, errors.Join(err, cmd.Wait())
+		p.Kill()
+		_, gone := p.Wait()
+		return 0, errors.Join(err, gone)
 	}
-	pid = cmd.Process.Pid
-	return pid, cmd.Process.Release()
+	pid = p.Pid
+	return pid, p.Release()
 }
 
-// newerCommand is this command line, with the program that is installed now.
-func newerCommand() (*exec.Cmd, error) {
+// startWith runs this command line with the program that is installed now, which gets
+// files as its descriptors from 0 on. os/exec, and Fd of a file, would make the sockets
+// blocking for this process as well, whose Accept then cannot be ended.
+func startWith(value string, files []syscall.Conn) (*os.Process, error) {
 	program := os.Args[0]
 	if !strings.ContainsRune(program, filepath.Separator) {
 		var err error
@@ -195,7 +199,52 @@ func newerCommand() (*exec.Cmd, error) {
 		}
 	}
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LISTEN_") })
-	return &exec.Cmd{Path: program, Args: os.Args, Env: env, Stdout: os.Stdout, Stderr: os.Stderr}, nil
+	fds, err := descriptors(files)
+	defer closeDescriptors(fds)
+	if err != nil {
+		return nil, err
+	}
+	pid, _, err := syscall.StartProcess(program, os.Args, &syscall.ProcAttr{Env: append(env, handoverVar+"="+value), Files: fds})
+	if err != nil {
+		return nil, err
+	}
+	return os.FindProcess(pid)
+}
+
+// descriptors duplicates those of files.
+func descriptors(files []syscall.Conn) (fds []uintptr, err error) {
+	for _, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return fds, err
+		}
+		var fd uintptr
+		var errno syscall.Errno
+		err = raw.Control(func(from uintptr) {
+			fd, _, errno = syscall.Syscall(syscall.SYS_FCNTL, from, syscall.F_DUPFD_CLOEXEC, 0)
+		})
+		if err == nil && errno != 0 {
+			err = errno
+		}
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+func closeDescriptors(fds []uintptr) {
+	for _, fd := range fds {
+		syscall.Close(int(fd))
+	}
+}
+
+func conns(files []*os.File) (list []syscall.Conn) {
+	for _, f := range files {
+		list = append(list, f)
+	}
+	return list
 }
 
 // awaitReady waits for the newer daemon's word.
@@ -218,24 +267,14 @@ func awaitReady(ctx context.Context, ready *os.File) error {
 	return fmt.Errorf("the newer daemon does not serve: %w", err)
 }
 
-// duplicates are the sockets as files to be inherited.
-func (d *daemon) duplicates() (list []*os.File, err error) {
+// listening are the sockets, which the newer daemon gets.
+func (d *daemon) listening() (list []syscall.Conn, err error) {
 	for _, l := range slices.Concat(d.listeners, d.legacy, d.web.doors, d.web.opss) {
 		t, ok := l.(*net.TCPListener)
 		if !ok {
 			return list, fmt.Errorf("socket %s cannot be handed over", l.Addr())
 		}
-		f, err := t.File()
-		if err != nil {
-			return list, err
-		}
-		list = append(list, f)
+		list = append(list, t)
 	}
 	return list, nil
-}
-
-func closeFiles(list []*os.File) {
-	for _, f := range list {
-		f.Close()
-	}
 }

@@ -108,6 +108,7 @@ func (d *daemon) untilEnd(ctx context.Context, upgrade <-chan os.Signal, broken 
 		case <-upgrade:
 			pid, err := d.handOver(ctx)
 			if err == nil {
+				d.server.Retire()
 				d.log.Info("a newer daemon serves, running uploads go on here", "newer", pid, "grace", time.Duration(d.cfg.Uploads.HandoverGrace).String())
 				d.tell(d.manager.replacedBy(pid))
 				return true, nil
@@ -116,6 +117,10 @@ func (d *daemon) untilEnd(ctx context.Context, upgrade <-chan os.Signal, broken 
 		}
 	}
 }
+
+// settling is for those whom a daemon accepted just before it was replaced: to log in and
+// to begin.
+const settling = 5 * time.Second
 
 // shutdown lets uploads go on for the grace of a shutdown or, while a newer daemon
 // serves, for that of a handover, which ends at SIGTERM as a shutdown does.
@@ -136,6 +141,9 @@ func (d *daemon) shutdown(stopping context.Context, replaced bool) error {
 	// The doors close side by side: both have the whole grace.
 	web := make(chan error, 1)
 	go func() { web <- d.web.shutdown(ctx) }()
+	if replaced {
+		sleep(ctx, settling)
+	}
 	errs := []error{d.server.Shutdown(ctx), <-web}
 	for i, err := range errs {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

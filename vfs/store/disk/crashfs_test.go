@@ -75,12 +75,18 @@ func set(entries map[string]*inode, c change) {
 	}
 }
 
+// hold keeps others out, where there are any, until what it gives is called.
+func (c *crashFS) hold() (release func()) {
+	if c.lock == nil {
+		return func() {}
+	}
+	c.lock.Lock()
+	return c.lock.Unlock
+}
+
 // do is one operation: count it, fail it or carry it out.
 func (c *crashFS) do(op, name string, f func() error) error {
-	if c.lock != nil {
-		c.lock.Lock()
-		defer c.lock.Unlock()
-	}
+	defer c.hold()()
 	c.step++
 	if c.trace != nil {
 		c.trace(c.step, op, name)
@@ -347,6 +353,7 @@ func (f *crashFile) Write(p []byte) (n int, err error) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, errCrashed) {
+		defer f.c.hold()()
 		n = len(p) / 2 // as on a full disk
 		f.n.data = append(f.n.data, p[:n]...)
 	}
@@ -385,6 +392,7 @@ func (f *crashFile) sync(op string, keep func()) error {
 		return nil
 	})
 	if err != nil {
+		defer f.c.hold()()
 		f.n.poisoned = true
 	}
 	return err
