@@ -117,7 +117,11 @@ func (p *peers) insideRows(c *contender, file string) (rows [][]string) {
 	pinned := func(format string, args ...any) func() time.Duration {
 		return func() time.Duration { return p.shell("taskset -c 0 "+format, args...) }
 	}
-	p.shell("%s ls %s >/dev/null", p.binary, file) // makes the local index
+	bundle := filepath.Join(c.dir, "local.tgz") // by its name it is one
+	if err := os.Link(file, bundle); err != nil {
+		p.Fatal(err)
+	}
+	p.shell("%s ls %s >/dev/null", p.binary, bundle) // makes the local index
 	for _, r := range []struct {
 		name         string
 		ours, theirs func() time.Duration
@@ -127,10 +131,10 @@ func (p *peers) insideRows(c *contender, file string) (rows [][]string) {
 		{"`ssh tail` of a log", func() time.Duration { return c.look(p, "tail -n 20 "+c.source+".d/"+insideLog) }, unpack(insideLog)},
 		{"`ssh grep` of everything", func() time.Duration { return c.look(p, fmt.Sprintf("grep -c -h '%s' %s", insideWord, c.source)) },
 			func() time.Duration { return download() + p.shell("zgrep -c '%s' %s >/dev/null", insideWord, got) }},
-		{"`bundleup grep`, one core; `zgrep`", pinned("%s grep -c -h '%s' %s >/dev/null", p.binary, insideWord, file),
+		{"`bundleup grep`, one core; `zgrep`", pinned("%s grep -c -h '%s' %s >/dev/null", p.binary, insideWord, bundle),
 			pinned("zgrep -a -c '%s' %s >/dev/null", insideWord, file)},
 		{fmt.Sprintf("`bundleup grep`, %d cores; `tar -xzOf \\| grep`", runtime.NumCPU()),
-			func() time.Duration { return p.shell("%s grep -c -h '%s' %s >/dev/null", p.binary, insideWord, file) },
+			func() time.Duration { return p.shell("%s grep -c -h '%s' %s >/dev/null", p.binary, insideWord, bundle) },
 			func() time.Duration { return p.shell("tar -xzOf %s | grep -a -c '%s' >/dev/null", file, insideWord) }},
 	} {
 		t := p.inTurn(2, func(i int) time.Duration { return []func() time.Duration{r.ours, r.theirs}[i]() })
