@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"bundleup/auth"
+	"bundleup/vfs"
 )
 
 // browse is GET /ui/PATH for support: a directory or a file.
@@ -122,7 +123,7 @@ func (q *request) next(after string) string {
 
 // headed fills in what stands above a listing.
 func (q *request) headed(p *directoryPage, name string) {
-	outer, sub, inside := cutInside(name)
+	outer, sub, inside := vfs.CutBundle(name)
 	switch {
 	case inside && sub == "":
 		p.Content, p.Biggest = contentURL(outer), escaped("/biggest"+outer)
@@ -167,7 +168,7 @@ func rowOf(dir string, i fs.FileInfo) browsed {
 
 // isBundle reports a bundle of an area, and not a .tgz within one.
 func isBundle(name string) bool {
-	_, _, within := cutInside(name)
+	_, _, within := vfs.CutBundle(name)
 	return !within && strings.EqualFold(path.Ext(name), ".tgz")
 }
 
@@ -185,25 +186,15 @@ func (q *request) file(name string, i fs.FileInfo) error {
 		layout: q.layout(path.Base(name)), Crumbs: crumbs(name), Size: showSize(i.Size()), Time: showTime(i.ModTime()),
 		Content: contentURL(name), Bytes: i.Size(), SFTP: q.sftpLine(name, false),
 	}
-	if _, _, inside := cutInside(name); inside {
+	if _, _, inside := vfs.CutBundle(name); inside {
 		p.Search = escaped("/search" + name)
 	}
 	return render(q.w, http.StatusOK, "file", p)
 }
 
-// cutInside parts a name inside a bundle into the bundle and what follows.
-func cutInside(name string) (bundle, rel string, ok bool) {
-	at := strings.Index(strings.ToLower(name)+"/", ".tgz.d/")
-	if at < 0 {
-		return "", "", false
-	}
-	at += len(".tgz")
-	return name[:at], strings.TrimPrefix(name[at+len(".d"):], "/"), true
-}
-
 // contentURL is where the bytes of a name of the view are read.
 func contentURL(name string) string {
-	if bundle, rel, ok := cutInside(name); ok {
+	if bundle, rel, ok := vfs.CutBundle(name); ok {
 		return escaped("/inside" + bundle + "/" + rel)
 	}
 	tenant, rel, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")

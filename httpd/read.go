@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -45,13 +46,16 @@ func bundles(q *request) error { return q.read("/"+q.PathValue("name"), "applica
 // contents is GET /inside/TENANT/X.tgz/PATH: a listing, or the content of an entry.
 func contents(q *request) error {
 	name := q.PathValue("name")
-	at := strings.Index(strings.ToLower(name)+"/", ".tgz/")
-	if at < 0 {
+	bundle := bundlePart.FindStringIndex(name)
+	if bundle == nil {
 		return &problem{Status: http.StatusNotFound, Title: "name a bundle: /inside/TENANT/X.tgz/PATH"}
 	}
-	at += len(".tgz")
+	at := bundle[0] + len(".tgz")
 	return q.read("/"+name[:at]+".d"+name[at:], "application/octet-stream")
 }
+
+// bundlePart finds the end of a bundle's name in a path.
+var bundlePart = regexp.MustCompile(`(?i)\.tgz(/|$)`)
 
 // receiptType is the content type of receipts.
 const receiptType = "application/json"

@@ -99,3 +99,22 @@ func FuzzUploadName(f *testing.F) {
 		}
 	})
 }
+
+// TestCutBundle: letters whose lower case is longer, and bytes that are no text, move
+// nothing.
+func TestCutBundle(t *testing.T) {
+	for in, want := range map[string][2]string{
+		"X.tgz.d/var/log":         {"X.tgz", "var/log"},
+		"case/X.TGZ.d":            {"case/X.TGZ", ""},
+		"İİİİİİİİ.tgz.d/a":        {"İİİİİİİİ.tgz", "a"},
+		"c/x\x80\x80\x80.tgz.d/a": {"c/x\x80\x80\x80.tgz", "a"},
+		"a.tgz.d/b.tgz.d/c":       {"a.tgz", "b.tgz.d/c"},
+		".tgz.d/a":                {},
+		"X.tgz/a":                 {},
+	} {
+		name, sub, ok := CutBundle(in)
+		if got := [2]string{name, sub}; got != want || ok != (name != "") {
+			t.Errorf("%q: got %q %v, want %q", in, got, ok, want)
+		}
+	}
+}

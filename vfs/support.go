@@ -36,7 +36,7 @@ func (s *support) inside(op, name string) (w *within, sub string, ok bool) {
 	if err != nil {
 		return nil, "", false
 	}
-	outer, sub, ok := cutBundle(rel)
+	outer, sub, ok := CutBundle(rel)
 	return &within{view: s, area: a, name: outer, op: op, path: name}, sub, ok
 }
 

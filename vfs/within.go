@@ -12,9 +12,9 @@ import (
 	"bundleup/vfs/bundle"
 )
 
-// cutBundle cuts a path within a tenant's area at the view into a bundle:
-// "case/X.tgz.d/var/log" is "var/log" of the bundle "case/X.tgz".
-func cutBundle(rel string) (name, sub string, ok bool) {
+// CutBundle cuts a path at the view into a bundle: "case/X.tgz.d/var/log" is "var/log"
+// of the bundle "case/X.tgz".
+func CutBundle(rel string) (name, sub string, ok bool) {
 	for i := 0; i < len(rel); {
 		end := len(rel)
 		if n := strings.IndexByte(rel[i:], '/'); n >= 0 {
@@ -68,7 +68,11 @@ func (w *within) damaged(r *reader, err error) bool {
 }
 
 func (w *within) acquire(ctx context.Context) (*reader, error) {
-	r, err := w.area.tree.readers.acquire(ctx, w.area.key(w.name), w.view.announce)
+	key := w.area.key(w.name)
+	if key.Check() != nil {
+		return nil, missing(w.op, w.path) // no upload can have such a name
+	}
+	r, err := w.area.tree.readers.acquire(ctx, key, w.view.announce)
 	return r, w.explained(err)
 }
 

@@ -57,9 +57,6 @@ func verdictEvent(p vfs.Peer, r *vfs.Receipt) audit.Event {
 	return e
 }
 
-// insideMark parts a bundle from what is inside it, in a support account's path.
-const insideMark = ".tgz.d/"
-
 // readEvent tells a bundle from a file inside one by the path.
 func readEvent(p vfs.Peer, account, name string, bytes int64) audit.Event {
 	tenant, rest, _ := strings.Cut(name, "/")
@@ -67,9 +64,8 @@ func readEvent(p vfs.Peer, account, name string, bytes int64) audit.Event {
 		Type: audit.Download, Session: p.Session, Remote: p.Remote, Client: p.Client, Protocol: p.Protocol,
 		Account: account, Tenant: tenant, Name: rest, Bytes: bytes,
 	}
-	if i := strings.Index(strings.ToLower(rest), insideMark); i >= 0 {
-		e.Type = audit.EntryRead
-		e.Name, e.Entry = rest[:i+len(".tgz")], rest[i+len(insideMark):]
+	if bundle, entry, ok := vfs.CutBundle(rest); ok {
+		e.Type, e.Name, e.Entry = audit.EntryRead, bundle, entry
 	}
 	return e
 }
