@@ -59,13 +59,7 @@ func (d *scriptDaemon) through(t *testing.T, front string) {
 // TestHAProxy sends a bundle through HAProxy with send-proxy-v2: the daemon knows the
 // customer's address, and HAProxy's checks are no logins.
 func TestHAProxy(t *testing.T) {
-	for _, client := range []string{"client:haproxy", "client:sftp"} {
-		if ok, err := clientCondition(client); err != nil {
-			t.Fatal(err)
-		} else if !ok {
-			t.Skip(client + " is not installed")
-		}
-	}
+	needClients(t, "haproxy", "sftp")
 	d, front := newBalanced(t)
 	conf := fmt.Sprintf(`defaults
     mode tcp

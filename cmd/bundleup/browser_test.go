@@ -148,19 +148,7 @@ func (s *site) send(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.url+"/bundles/"+name, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.SetBasicAuth("acme", scriptPassword)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("%s: got %s", name, resp.Status)
-	}
+	putHTTP(t, s.url+"/bundles/"+name, f, http.StatusCreated)
 }
 
 // logIn does so with the keyboard alone: the name has the focus.

@@ -72,11 +72,7 @@ func (d *scriptDaemon) newer() (pids []int) {
 // newGenerations is a running daemon on fixed ports.
 func newGenerations(t *testing.T) *scriptDaemon {
 	t.Helper()
-	if ok, err := clientCondition("client:sftp"); err != nil {
-		t.Fatal(err)
-	} else if !ok {
-		t.Skip("sftp is not installed")
-	}
+	needClients(t, "sftp")
 	d := &scriptDaemon{dir: t.TempDir()}
 	t.Cleanup(d.cleanup)
 	var addrs []string

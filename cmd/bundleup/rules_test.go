@@ -33,14 +33,8 @@ const (
 // promtool runs Prometheus's own tool, or skips where it is not installed.
 func promtool(t *testing.T, in string, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv(requireClients) == "1" {
-			t.Fatalf("promtool is missing and %s=1", requireClients)
-		}
-		t.Skip("promtool is not installed")
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	needClients(t, "promtool")
+	cmd := exec.CommandContext(t.Context(), "promtool", args...)
 	cmd.Stdin = strings.NewReader(in)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -149,19 +143,7 @@ func scrape(t *testing.T) string {
 // sendJunk makes a series of the refusals.
 func sendJunk(t *testing.T, addr string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+addr+"/bundles/junk.tgz", strings.NewReader("this is no bundle"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.SetBasicAuth("acme", scriptPassword)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusUnprocessableEntity {
-		t.Fatalf("junk: got %s", resp.Status)
-	}
+	putHTTP(t, "http://"+addr+"/bundles/junk.tgz", strings.NewReader("this is no bundle"), http.StatusUnprocessableEntity)
 }
 
 func fetch(t *testing.T, url string) string {

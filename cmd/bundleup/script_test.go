@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,6 +91,37 @@ func clientCondition(cond string) (bool, error) {
 		return false, fmt.Errorf("client %s is missing and %s=1", name, requireClients)
 	}
 	return err == nil, nil
+}
+
+// needClients skips a test where one of the programs is not installed, or fails it where
+// they are required.
+func needClients(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if ok, err := clientCondition("client:" + name); err != nil {
+			t.Fatal(err)
+		} else if !ok {
+			t.Skipf("%s is not installed", name)
+		}
+	}
+}
+
+// putHTTP uploads as acme over HTTP and wants a status.
+func putHTTP(t *testing.T, url string, body io.Reader, want int) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth("acme", scriptPassword)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != want {
+		t.Fatalf("put %s: got %s, want %d", url, resp.Status, want)
+	}
 }
 
 // scriptAccounts are the accounts of every script.

@@ -24,11 +24,7 @@ func handOver(cmd *exec.Cmd, socket *os.File) {
 // TestHandOver restarts the daemon under 20 running uploads, as an upgrade does: all
 // are accepted, and who connects in between waits and is served by the new one.
 func TestHandOver(t *testing.T) {
-	if ok, err := clientCondition("client:sftp"); err != nil {
-		t.Fatal(err)
-	} else if !ok {
-		t.Skip("sftp is not installed")
-	}
+	needClients(t, "sftp")
 	const uploads = 20
 	d := newHandOver(t)
 	if err := d.start(); err != nil {
